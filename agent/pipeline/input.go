@@ -1,0 +1,30 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
+)
+
+// Input is all that the node's flows depend on.
+type Input struct {
+	Plan plan.Node
+	// Attachments are the workloads' interfaces on this node's switch.
+	Attachments []Attachment
+	// TunnelPort is the OpenFlow port number of the VXLAN port on br-int; 0 while there is none.
+	TunnelPort uint32
+}
+
+// Attachment is a workload's interface on this node's switch.
+type Attachment struct {
+	// Interface is the OVS interface's name, unique on the node.
+	Interface string
+	// OFPort is the port number that the switch gave it, 1 to 65279.
+	OFPort   uint32
+	Network  fabric.NetworkID
+	Identity fabric.Identity
+	MAC      fabric.MAC
+	// Addresses are the workload's addresses, at most one of each family.
+	Addresses []netip.Addr
+}

@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"net/netip"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
+)
+
+// Node is everything that a node's agent must know. All slices are sorted by their keys.
+type Node struct {
+	Name     fabric.NodeName
+	Settings Settings
+	// Peers are the nodes that this one exchanges tunnel packets with, itself left out.
+	Peers []Peer
+	// Networks are those with workloads on this node, and the networks peered with them.
+	Networks []Network
+	// Identities are all label sets of Networks.
+	Identities []Identity
+	// Routes say where the addresses of Networks are.
+	Routes []Route
+	// Ports are the declared Ports that are bound on this node.
+	Ports []Port
+	// Tables hold the policy of Networks, one each.
+	Tables []firewall.Table
+}
+
+// Settings are the fabric's settings that a node needs.
+type Settings struct {
+	// VTEP is this node's tunnel address.
+	VTEP       netip.Addr
+	VXLANPort  uint16
+	VirtualMAC fabric.MAC
+	// WorkloadMTU is the largest IP packet of a workload, in bytes.
+	WorkloadMTU int
+	// IgnoredLabels are the label keys that are no part of an identity; a trailing "/" makes a prefix.
+	IgnoredLabels []string
+}
+
+// Peer is another node. Key: Name.
+type Peer struct {
+	Name fabric.NodeName
+	VTEP netip.Addr
+}
+
+// Network is a network as a node sees it. Key: ID.
+type Network struct {
+	ID  fabric.NetworkID
+	Ref fabric.NetworkRef
+	// Hosted says that workloads of the network may be attached here; else it is only peered with one that is.
+	Hosted bool
+	Blocks []fabric.VNIBlock
+	// Subnets are in the order of their declaration: the first is the default one.
+	Subnets []Subnet
+	// Peers are the networks whose traffic may enter and leave, in order.
+	Peers []fabric.NetworkID
+	// Reserved are addresses that must not be allocated dynamically: gateways and fixed addresses.
+	Reserved []netip.Addr
+}
+
+// Subnet is a range of a network. A family that the subnet lacks has the zero Prefix and Addr.
+type Subnet struct {
+	Name               string
+	IPv4, IPv6         netip.Prefix
+	Gateway4, Gateway6 netip.Addr
+}
+
+// Identity is a label set of a network. Key: ID.
+type Identity struct {
+	ID      fabric.Identity
+	Network fabric.NetworkID
+	// Labels are the policy-relevant labels, ignored ones left out.
+	Labels fabric.Labels
+}
+
+// Route says that a range of a network's addresses is on a node. The longest prefix wins. Key: Network,
+// Prefix.
+type Route struct {
+	Network fabric.NetworkID
+	Prefix  netip.Prefix
+	// Node is where the range is; equal to the plan's own node for what it leases itself.
+	Node fabric.NodeName
+	VTEP netip.Addr
+	// Lease says that Node allocates from the range; else it is the fixed address of a bound Port.
+	Lease bool
+	// Subnet is the subnet that the range is part of.
+	Subnet string
+}
+
+// Port is a declared Port that is bound here. Key: Ref.
+type Port struct {
+	Ref     fabric.PortRef
+	UID     string
+	Network fabric.NetworkID
+	Subnet  string
+	// Identity is that of the Port's labels.
+	Identity fabric.Identity
+	MAC      fabric.MAC
+	// Addresses are the fixed addresses; empty where the node allocates.
+	Addresses []netip.Addr
+}

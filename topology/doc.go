@@ -1,0 +1,7 @@
+// Package topology holds the kinds that users declare, and turns text into a checked Intent.
+//
+// It owns strict decoding with positions, defaults, validation that reports every problem at once, label
+// selectors, the graph of who is joined to whom, and the stable allocation of network numbers, VNI blocks
+// and address blocks. Everything here is pure: no files are opened but by Load's readers, no clock, no
+// network. It imports fabric only.
+package topology
