@@ -1,0 +1,129 @@
+// Package weft_test holds the rules of who may import whom. ARCHITECTURE.md gives their reasons.
+package weft_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weftfabric/weft/"
+
+// A rule holds for the packages below each of its roots.
+type rule struct {
+	why   string
+	roots []string
+	// only lists what weft packages the roots may import directly; nil means the rule doesn't say.
+	only []string
+	// never lists what must not appear among all dependencies, direct or not.
+	never []string
+}
+
+// impure is what a pure package must not do: talk to processes, kernels, networks or clocks.
+var impure = []string{"os/exec", "net/http", "os/signal", "syscall"}
+
+var rules = []rule{
+	{why: "the vocabulary depends on nothing", roots: []string{"fabric"}, only: []string{}},
+	{why: "policy has one meaning, free of everything else", roots: []string{"firewall"}, only: []string{"fabric"}},
+	{why: "the plan is the contract between controller and agent", roots: []string{"plan"}, only: []string{"fabric", "firewall"}},
+	{why: "what users declare knows nothing of how it is done", roots: []string{"topology"}, only: []string{"fabric", "topology"}},
+	{why: "a codec knows the vocabulary, the plan and its own format", roots: []string{"wire/openflow"}, only: []string{"fabric"}},
+	{why: "the socket's messages keep the plugin small", roots: []string{"wire/cniwire"}, only: []string{"fabric"}},
+	{why: "compile is pure", roots: []string{"controller/compile"}, only: []string{"fabric", "firewall", "plan", "topology"}, never: impure},
+	{why: "the pipeline is pure", roots: []string{"agent/pipeline"}, only: []string{"fabric", "firewall", "plan", "wire/openflow"}},
+	{why: "the dataplane's difference is pure", roots: []string{"agent/dataplane"}, only: []string{"fabric", "agent/pipeline", "wire/openflow"}},
+	{why: "the plugin starts fast: no agent, no switch, no store", roots: []string{"cni", "cmd/weft-cni"}, never: []string{
+		module + "agent", "github.com/vishvananda/netlink", "github.com/ovn-kubernetes/libovsdb", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"}},
+	{why: "agent and command line link no store", roots: []string{"agent", "cmd/weft", "cmd/weft-agent"}, never: []string{
+		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/server/v3/embed"}},
+	{why: "the controller touches no node", roots: []string{"controller", "cmd/weft-controller"}, never: []string{
+		"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/ovn-kubernetes/libovsdb", module + "agent"}},
+}
+
+// drivers says which packages of weft may import a library that talks to a switch or a kernel.
+var drivers = map[string][]string{
+	"github.com/ovn-kubernetes/libovsdb":          {"agent/ovs"},
+	"github.com/vishvananda/netlink":              {"agent/host"},
+	"github.com/vishvananda/netns":                {"agent/host"},
+	"github.com/coreos/go-iptables":               {"agent/host"},
+	"golang.zx2c4.com/wireguard/wgctrl":           {"agent/wireguard"},
+	"go.etcd.io/etcd/server/v3/embed":             {"controller/store"},
+	"go.etcd.io/etcd/client/v3":                   {"controller/store"},
+	"github.com/containernetworking/cni/pkg/skel": {"cni"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestImportRules(t *testing.T) {
+	pkgs := list(t)
+	for _, r := range rules {
+		for _, p := range pkgs {
+			name := strings.TrimPrefix(p.ImportPath, module)
+			if !below(name, r.roots) {
+				continue
+			}
+			for _, imp := range p.Imports {
+				own, isOwn := strings.CutPrefix(imp, module)
+				if r.only != nil && isOwn && !below(own, append(slices.Clone(r.only), r.roots...)) {
+					t.Errorf("%s imports %s: %s", name, own, r.why)
+				}
+			}
+			for _, dep := range p.Deps {
+				if below(dep, r.never) {
+					t.Errorf("%s depends on %s: %s", name, dep, r.why)
+				}
+			}
+		}
+	}
+	for _, p := range pkgs {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		for _, imp := range p.Imports {
+			for library, allowed := range drivers {
+				if below(imp, []string{library}) && !below(name, allowed) {
+					t.Errorf("%s imports %s: only %s may", name, imp, strings.Join(allowed, ", "))
+				}
+			}
+		}
+	}
+}
+
+// below reports whether path is one of roots or inside one.
+func below(path string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool {
+		return path == root || strings.HasPrefix(path, root+"/")
+	})
+}
+
+func list(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps=false", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	if len(pkgs) < 10 {
+		t.Fatalf("go list found %d packages only", len(pkgs))
+	}
+	return pkgs
+}
