@@ -1,0 +1,99 @@
+package cni
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/weftfabric/weft/wire/cniwire"
+)
+
+// dialTimeout bounds the connection to a local socket: an agent that lives accepts at once.
+const dialTimeout = 2 * time.Second
+
+// Unanswered says that the agent gave no usable answer. What it did, if anything, is unknown when Sent is set.
+type Unanswered struct {
+	Socket string
+	Sent   bool
+	Err    error
+}
+
+// Error tells the operator what to do.
+func (u *Unanswered) Error() string {
+	if !u.Sent {
+		return fmt.Sprintf("weft-agent on this node doesn't answer at %s: start it (systemctl start weft-agent), or set \"socket\" to where it listens: %v", u.Socket, u.Err)
+	}
+	return fmt.Sprintf("weft-agent at %s took the request but gave no answer: see its log: %v", u.Socket, u.Err)
+}
+
+// Unwrap returns the cause.
+func (u *Unanswered) Unwrap() error { return u.Err }
+
+// Ask sends one request to the agent at a unix socket and waits for the answer, until the context ends.
+// The error is an *Unanswered, or the agent's own *cniwire.Error.
+func Ask(ctx context.Context, socket string, req cniwire.Request) (cniwire.Response, error) {
+	line, err := json.Marshal(req)
+	if err != nil {
+		return cniwire.Response{}, fmt.Errorf("encode request: %w", err)
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return cniwire.Response{}, &Unanswered{Socket: socket, Err: err}
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return cniwire.Response{}, &Unanswered{Socket: socket, Err: err}
+		}
+	}
+
+	lost := func(err error) error {
+		return &Unanswered{Socket: socket, Sent: true, Err: errors.Join(err, ctx.Err())}
+	}
+	if _, err := conn.Write(append(line, '\n')); err != nil {
+		return cniwire.Response{}, lost(err)
+	}
+	answer, err := readLine(conn)
+	if err != nil {
+		return cniwire.Response{}, lost(err)
+	}
+	var resp cniwire.Response
+	if err := json.Unmarshal(answer, &resp); err != nil {
+		return cniwire.Response{}, lost(fmt.Errorf("the answer is not what this version expects: %w", err))
+	}
+	if resp.Error != nil {
+		return cniwire.Response{}, resp.Error
+	}
+	return resp, nil
+}
+
+// readLine reads up to the newline that ends a message, or to the end of the stream.
+func readLine(r io.Reader) ([]byte, error) {
+	var msg []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		msg = append(msg, buf[:n]...)
+		if i := bytes.IndexByte(msg, '\n'); i >= 0 {
+			return msg[:i], nil
+		}
+		switch {
+		case len(msg) > cniwire.MaxMessage:
+			return nil, fmt.Errorf("the answer is longer than %d bytes", cniwire.MaxMessage)
+		case errors.Is(err, io.EOF) && len(msg) > 0:
+			return msg, nil
+		case errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("the connection was closed: %w", io.ErrUnexpectedEOF)
+		case err != nil:
+			return nil, err
+		}
+	}
+}
