@@ -1,0 +1,73 @@
+package ovs
+
+import "errors"
+
+// DefaultDatabase is where ovsdb-server listens on most systems.
+const DefaultDatabase = "unix:/run/openvswitch/db.sock"
+
+// DefaultBridge is the integration bridge that the agent owns.
+const DefaultBridge = "br-int"
+
+// ErrNotConnected says that ovsdb-server does not answer at present; the driver keeps trying.
+var ErrNotConnected = errors.New("Open vSwitch's database doesn't answer: is ovsdb-server running?")
+
+// State is what the database says about the bridge.
+type State struct {
+	// Connected says whether the rest is current; else Problem says why not, and the rest is empty.
+	Connected bool
+	Problem   string
+	// Version is Open vSwitch's version, as vswitchd wrote it.
+	Version string
+	// Bridge is the integration bridge; its Name is empty while there is none.
+	Bridge Bridge
+	// Interfaces are those of the bridge in the order of their names, its own local port left out.
+	Interfaces []Interface
+}
+
+// Interface returns the bridge's interface of that name.
+func (s State) Interface(name string) (Interface, bool) {
+	for _, i := range s.Interfaces {
+		if i.Name == name {
+			return i, true
+		}
+	}
+	return Interface{}, false
+}
+
+// Bridge is the bridge's row.
+type Bridge struct {
+	Name     string
+	Datapath DatapathType
+	// DatapathID is empty until vswitchd has made the bridge.
+	DatapathID string
+}
+
+// Interface is an interface of the bridge.
+type Interface struct {
+	Name string
+	Type string // "" for a device of the system, "internal", "vxlan"
+	// OFPort is the port number in OpenFlow; 0 until vswitchd has given one, or when it could not.
+	OFPort uint32
+	// Error is why vswitchd could not open the device; empty when it could.
+	Error       string
+	Options     map[string]string
+	ExternalIDs map[string]string
+}
+
+
+// BridgeSpec is how the bridge has to be. Settings that it doesn't name stay as they are.
+type BridgeSpec struct {
+	Datapath DatapathType
+	// OtherConfig are the keys of other_config that must have these values.
+	OtherConfig map[string]string
+}
+
+// PortSpec is how a port of the bridge has to be.
+type PortSpec struct {
+	Name string
+	Type string
+	// Options replace the interface's options.
+	Options map[string]string
+	// ExternalIDs are set; other keys of the interface stay as they are.
+	ExternalIDs map[string]string
+}
