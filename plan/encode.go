@@ -1,0 +1,154 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
+)
+
+// hashVersion stands at the start of what Hash digests; it changes with the encoding.
+const hashVersion = 1
+
+// Hash digests a plan. Equal plans have equal hashes, whatever the order of their slices.
+func Hash(n Node) [sha256.Size]byte {
+	n = Canonical(n)
+	var e encoder
+	e.number(hashVersion)
+	e.text(string(n.Name))
+	for _, entry := range Entries(n) {
+		e.entry(entry)
+	}
+	return sha256.Sum256(e.b)
+}
+
+// Equal reports whether two plans say the same, whatever the order of their slices.
+func Equal(a, b Node) bool { return Hash(a) == Hash(b) }
+
+// encoder writes values so that equal bytes mean equal values: numbers as varints, everything of variable
+// length after its length. It serves comparison and digests, and is never stored.
+type encoder struct{ b []byte }
+
+func (e *encoder) number(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) signed(v int64)    { e.b = binary.AppendVarint(e.b, v) }
+func (e *encoder) text(s string)     { e.number(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) addr(a netip.Addr) { e.text(string(a.AsSlice())); e.text(a.Zone()) }
+
+func (e *encoder) prefix(p netip.Prefix) { e.addr(p.Addr()); e.signed(int64(p.Bits())) }
+
+func (e *encoder) bool(v bool) {
+	if v {
+		e.number(1)
+	} else {
+		e.number(0)
+	}
+}
+
+func encodeEach[T any](e *encoder, s []T, encode func(T)) {
+	e.number(uint64(len(s)))
+	for _, v := range s {
+		encode(v)
+	}
+}
+
+func (e *encoder) block(b fabric.VNIBlock) { e.number(uint64(b.Base)); e.number(uint64(b.Bits)) }
+
+func (e *encoder) identity(id fabric.Identity) { e.number(uint64(id)) }
+
+// entry writes the key, which names the kind, and the content.
+func (e *encoder) entry(v Entry) {
+	e.text(v.Key)
+	e.content(v)
+}
+
+func (e *encoder) content(v Entry) {
+	switch {
+	case v.Settings != nil:
+		s := v.Settings
+		e.addr(s.VTEP)
+		e.number(uint64(s.VXLANPort))
+		e.number(s.VirtualMAC.Uint64())
+		e.signed(int64(s.WorkloadMTU))
+		encodeEach(e, s.IgnoredLabels, e.text)
+	case v.Peer != nil:
+		e.addr(v.Peer.VTEP)
+	case v.Network != nil:
+		e.network(v.Network)
+	case v.Identity != nil:
+		e.number(uint64(v.Identity.Network))
+		e.text(v.Identity.Labels.String())
+	case v.Route != nil:
+		e.text(string(v.Route.Node))
+		e.addr(v.Route.VTEP)
+		e.bool(v.Route.Lease)
+		e.text(v.Route.Subnet)
+	case v.Port != nil:
+		p := v.Port
+		e.text(p.UID)
+		e.number(uint64(p.Network))
+		e.text(p.Subnet)
+		e.identity(p.Identity)
+		e.number(p.MAC.Uint64())
+		encodeEach(e, p.Addresses, e.addr)
+	case v.Rule != nil:
+		e.rule(&v.Rule.Rule)
+	}
+}
+
+func (e *encoder) network(n *Network) {
+	e.text(n.Ref.String())
+	e.bool(n.Hosted)
+	encodeEach(e, n.Blocks, e.block)
+	encodeEach(e, n.Subnets, func(s Subnet) {
+		e.text(s.Name)
+		e.prefix(s.IPv4)
+		e.prefix(s.IPv6)
+		e.addr(s.Gateway4)
+		e.addr(s.Gateway6)
+	})
+	encodeEach(e, n.Peers, func(id fabric.NetworkID) { e.number(uint64(id)) })
+	encodeEach(e, n.Reserved, e.addr)
+}
+
+func (e *encoder) rule(r *firewall.Rule) {
+	e.number(uint64(r.Tier))
+	e.number(uint64(r.Direction))
+	e.number(uint64(r.Action))
+	e.bool(r.Order.Last)
+	e.signed(int64(r.Order.Priority))
+	e.text(r.Order.Policy)
+	e.signed(int64(r.Order.Index))
+	e.bool(r.Subject.Any)
+	encodeEach(e, r.Subject.IDs, e.identity)
+	e.bool(r.Peers.Any)
+	encodeEach(e, r.Peers.IDs, e.identity)
+	encodeEach(e, r.Peers.Blocks, e.block)
+	encodeEach(e, r.Peers.CIDRs, func(c firewall.CIDR) {
+		e.prefix(c.Prefix)
+		encodeEach(e, c.Except, e.prefix)
+	})
+	encodeEach(e, r.Services, func(s firewall.Service) {
+		e.number(uint64(s.Protocol))
+		e.number(uint64(s.Ports.First))
+		e.number(uint64(s.Ports.Last))
+		e.signed(int64(s.Type))
+		e.signed(int64(s.Code))
+	})
+	e.text(r.Origin.Policy)
+	e.text(r.Origin.Rule)
+	e.text(r.Origin.File)
+	e.signed(int64(r.Origin.Line))
+}
+
+// comparer compares entries of one key without allocating anew for each.
+type comparer struct{ a, b encoder }
+
+func (c *comparer) equal(a, b Entry) bool {
+	c.a.b, c.b.b = c.a.b[:0], c.b.b[:0]
+	c.a.content(a)
+	c.b.content(b)
+	return bytes.Equal(c.a.b, c.b.b)
+}

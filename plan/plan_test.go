@@ -1,0 +1,163 @@
+package plan_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
+	"github.com/weftfabric/weft/plan"
+	"github.com/weftfabric/weft/plan/plantest"
+)
+
+var plain = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+
+func TestApplyUndoesDiff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		from, to := plantest.Draw(t, "n1"), plantest.Draw(t, "n1")
+		kept := plan.Clone(from)
+		delta := plan.Diff(from, to)
+		got, err := plan.Apply(from, delta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(to, got, plain); diff != "" {
+			t.Fatalf("apply of the difference (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(kept, from, plain); diff != "" {
+			t.Fatalf("the old plan changed (-was +is):\n%s", diff)
+		}
+		if delta.IsEmpty() != plan.Equal(from, to) {
+			t.Fatalf("the delta is empty: %v, the plans are equal: %v", delta.IsEmpty(), plan.Equal(from, to))
+		}
+		if again := plan.Diff(got, to); !again.IsEmpty() {
+			t.Fatalf("a difference remains: %+v", again)
+		}
+		whole, err := plan.Apply(plan.Node{Name: "n1"}, plan.Delta{Upsert: plan.Entries(to)})
+		if err != nil || !plan.Equal(whole, to) {
+			t.Fatalf("a plan made of all entries differs: %v", err)
+		}
+	})
+}
+
+func TestHashIgnoresOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := plantest.Draw(t, "n1")
+		m := plan.Clone(n)
+		slices.Reverse(m.Peers)
+		slices.Reverse(m.Networks)
+		slices.Reverse(m.Identities)
+		slices.Reverse(m.Routes)
+		slices.Reverse(m.Ports)
+		slices.Reverse(m.Tables)
+		for i := range m.Tables {
+			slices.Reverse(m.Tables[i].Rules)
+			for j := range m.Tables[i].Rules {
+				slices.Reverse(m.Tables[i].Rules[j].Peers.CIDRs)
+				slices.Reverse(m.Tables[i].Rules[j].Services)
+			}
+		}
+		if plan.Hash(n) != plan.Hash(m) {
+			t.Fatal("the order of slices changes the hash")
+		}
+		if diff := cmp.Diff(n, plan.Canonical(m), plain); diff != "" {
+			t.Fatalf("canonical form (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestEveryFieldChangesTheHash(t *testing.T) {
+	a := netip.MustParseAddr
+	base := func() plan.Node {
+		return plan.Node{
+			Name: "n1", Settings: plan.Settings{VTEP: a("192.0.2.1"), IgnoredLabels: []string{"x"}},
+			Peers:      []plan.Peer{{Name: "n2", VTEP: a("192.0.2.2")}},
+			Networks:   []plan.Network{{ID: 7, Subnets: []plan.Subnet{{Name: "a"}, {Name: "b"}}}},
+			Identities: []plan.Identity{{ID: 0x101, Network: 7, Labels: fabric.Labels{"a": "b"}}},
+			Routes:     []plan.Route{{Network: 7, Prefix: netip.MustParsePrefix("10.0.0.64/26")}},
+			Ports:      []plan.Port{{Ref: fabric.PortRef{Tenant: "acme", Name: "vm"}}},
+			Tables:     []firewall.Table{{Network: 7, Rules: []firewall.Rule{{ID: 123, Services: []firewall.Service{{Protocol: firewall.TCP}}}}}},
+		}
+	}
+	changes := map[string]func(*plan.Node){
+		"name":         func(n *plan.Node) { n.Name = "n2" },
+		"vtep":         func(n *plan.Node) { n.Settings.VTEP = a("192.0.2.9") },
+		"mtu":          func(n *plan.Node) { n.Settings.WorkloadMTU = 9000 },
+		"port":         func(n *plan.Node) { n.Settings.VXLANPort = 1 },
+		"mac":          func(n *plan.Node) { n.Settings.VirtualMAC[0] = 2 },
+		"ignored":      func(n *plan.Node) { n.Settings.IgnoredLabels = nil },
+		"peer":         func(n *plan.Node) { n.Peers[0].VTEP = a("::1") },
+		"hosted":       func(n *plan.Node) { n.Networks[0].Hosted = true },
+		"ref":          func(n *plan.Node) { n.Networks[0].Ref.Name = "x" },
+		"subnet order": func(n *plan.Node) { slices.Reverse(n.Networks[0].Subnets) },
+		"gateway":      func(n *plan.Node) { n.Networks[0].Subnets[0].Gateway6 = a("::1") },
+		"peering":      func(n *plan.Node) { n.Networks[0].Peers = []fabric.NetworkID{8} },
+		"reserved":     func(n *plan.Node) { n.Networks[0].Reserved = []netip.Addr{a("::1")} },
+		"labels":       func(n *plan.Node) { n.Identities[0].Labels["a"] = "c" },
+		"lease":        func(n *plan.Node) { n.Routes[0].Lease = true },
+		"route":        func(n *plan.Node) { n.Routes[0].Node = "n2" },
+		"port mac":     func(n *plan.Node) { n.Ports[0].MAC[5] = 1 },
+		"action":       func(n *plan.Node) { n.Tables[0].Rules[0].Action = firewall.Deny },
+		"order":        func(n *plan.Node) { n.Tables[0].Rules[0].Order.Last = true },
+		"any subject":  func(n *plan.Node) { n.Tables[0].Rules[0].Subject.Any = true },
+		"any peer":     func(n *plan.Node) { n.Tables[0].Rules[0].Peers.Any = true },
+		"cidr":         func(n *plan.Node) { n.Tables[0].Rules[0].Peers.CIDRs = []firewall.CIDR{{}} },
+		"ports":        func(n *plan.Node) { n.Tables[0].Rules[0].Services[0].Ports.Last = 1 },
+		"origin":       func(n *plan.Node) { n.Tables[0].Rules[0].Origin.Line = 1 },
+	}
+	for name, change := range changes {
+		n := base()
+		change(&n)
+		if plan.Equal(base(), n) {
+			t.Errorf("%s: the change is not seen", name)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	n := plan.Node{
+		Name:       "n1",
+		Peers:      []plan.Peer{{Name: "n2"}},
+		Networks:   []plan.Network{{ID: 7}},
+		Identities: []plan.Identity{{ID: 0x101, Network: 7}},
+		Routes:     []plan.Route{{Network: 7, Prefix: netip.MustParsePrefix("10.0.0.64/26")}},
+		Ports:      []plan.Port{{Ref: fabric.PortRef{Tenant: "acme", Name: "vm"}, Network: 7}},
+		Tables:     []firewall.Table{{Network: 7, Rules: []firewall.Rule{{ID: 123}}}},
+	}
+	var keys []string
+	for _, e := range plan.Entries(n) {
+		keys = append(keys, e.Key)
+	}
+	want := []string{"settings", "peer/n2", "network/7", "identity/0x000101", "route/7/10.0.0.64/26", "port/acme/vm", "rule/7/123"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("keys are %q, want %q", keys, want)
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	n := plan.Node{Name: "n1", Networks: []plan.Network{{ID: 7}}, Routes: []plan.Route{{Network: 7, Prefix: netip.MustParsePrefix("10.0.0.0/26")}}}
+	rows := []struct {
+		name  string
+		delta plan.Delta
+		want  string
+	}{
+		{"network still in use", plan.Delta{Remove: []string{"network/7"}}, "route/7/10.0.0.0/26 names a network that the plan lacks"},
+		{"rule of no network", plan.Delta{Upsert: []plan.Entry{{Key: "rule/8/1", Rule: &plan.TableRule{Network: 8, Rule: firewall.Rule{ID: 1}}}}}, "rule/8/1 names a network"},
+		{"settings removed", plan.Delta{Remove: []string{"settings"}}, "settings can't be removed"},
+		{"wrong key", plan.Delta{Upsert: []plan.Entry{{Key: "peer/n3", Peer: &plan.Peer{Name: "n2"}}}}, `"peer/n3" has the content of "peer/n2"`},
+		{"no content", plan.Delta{Upsert: []plan.Entry{{Key: "peer/n3"}}}, "0 parts"},
+	}
+	for _, row := range rows {
+		if _, err := plan.Apply(n, row.delta); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: error %v, want one with %q", row.name, err, row.want)
+		}
+	}
+	if got, err := plan.Apply(n, plan.Delta{Remove: []string{"peer/gone"}}); err != nil || !plan.Equal(got, n) {
+		t.Errorf("removing what is missing: %v", err)
+	}
+}
