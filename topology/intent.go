@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -46,6 +47,9 @@ type Object struct {
 	FirewallPolicy *FirewallPolicy
 	PlatformPolicy *PlatformPolicy
 	AddressGroup   *AddressGroup
+
+	lines  map[string]int // the line of each field that was written, by path
+	faulty []string       // the paths in which decoding found errors
 }
 
 // RuleLines are the lines on which a policy's rules start.
@@ -58,6 +62,7 @@ type RuleLines struct {
 // reference resolves, and every default is filled in.
 type Intent struct {
 	objects map[Key]*Object
+	view    func() *view // made at the first use, from objects alone
 }
 
 // Ref returns the network's reference.
@@ -81,7 +86,22 @@ func NewIntent(objects ...*Object) *Intent {
 	for _, o := range objects {
 		i.objects[o.Key] = o
 	}
+	i.view = sync.OnceValue(i.makeView)
 	return i
+}
+
+// With returns the intent with objects added, or put in place of those with the same keys.
+func (i *Intent) With(objects ...*Object) *Intent {
+	return NewIntent(append(slices.Collect(maps.Values(i.objects)), objects...)...)
+}
+
+// Without returns the intent without the objects that keys name.
+func (i *Intent) Without(keys ...Key) *Intent {
+	rest := maps.Clone(i.objects)
+	for _, k := range keys {
+		delete(rest, k)
+	}
+	return NewIntent(slices.Collect(maps.Values(rest))...)
 }
 
 // Get returns the object with a key, or nil.
@@ -91,9 +111,8 @@ func (i *Intent) Get(k Key) *Object { return i.objects[k] }
 func (i *Intent) Len() int { return len(i.objects) }
 
 // Objects returns all objects, ordered by kind, tenant and name.
-func (i *Intent) Objects() []*Object {
-	return slices.SortedFunc(maps.Values(i.objects), func(a, b *Object) int { return a.Key.Compare(b.Key) })
-}
+// The slice is the caller's.
+func (i *Intent) Objects() []*Object { return slices.Clone(i.view().sorted) }
 
 // Compare orders keys by kind (in the order of dependence: Fabric first), tenant and name.
 func (k Key) Compare(o Key) int {
