@@ -1,0 +1,123 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Fake is a Host without a kernel.
+type Fake struct {
+	mu         sync.Mutex
+	namespaces map[string]bool
+	veths      map[string]Veth // by the node's end
+	taps       map[string]Tap
+	fail       map[string]error // by the node's end
+}
+
+// NewFake returns a node with containers' namespaces at the paths.
+func NewFake(namespaces ...string) *Fake {
+	f := &Fake{namespaces: map[string]bool{}, veths: map[string]Veth{}, taps: map[string]Tap{}, fail: map[string]error{}}
+	for _, n := range namespaces {
+		f.namespaces[n] = true
+	}
+	return f
+}
+
+// Fail makes the creation of a link on the node fail from now on; nil ends that.
+func (f *Fake) Fail(name string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail[name] = err
+}
+
+// RemoveNamespace does what the end of a container does: its links go.
+func (f *Fake) RemoveNamespace(path string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.namespaces, path)
+	maps.DeleteFunc(f.veths, func(_ string, v Veth) bool { return v.Namespace == path })
+}
+
+// CreateVeth implements the contract of Host.CreateVeth.
+func (f *Fake) CreateVeth(ctx context.Context, v Veth) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.namespaces[v.Namespace] {
+		return fmt.Errorf("network namespace: %w", &os.PathError{Op: "statfs", Path: v.Namespace, Err: os.ErrNotExist})
+	}
+	delete(f.veths, v.HostName)
+	for _, o := range f.veths {
+		if o.Namespace == v.Namespace && o.IfName == v.IfName {
+			return fmt.Errorf("the container has an interface %s already: %w", v.IfName, os.ErrExist)
+		}
+	}
+	if err := f.fail[v.HostName]; err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.veths[v.HostName] = v
+	return nil
+}
+
+// CreateTap implements the contract of Host.CreateTap.
+func (f *Fake) CreateTap(_ context.Context, t Tap) (created bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.veths[t.Name]; ok {
+		return false, fmt.Errorf("%s is a veth, not a tap: %w", t.Name, os.ErrExist)
+	}
+	if _, ok := f.taps[t.Name]; ok {
+		return false, nil
+	}
+	if err := f.fail[t.Name]; err != nil {
+		return false, err
+	}
+	f.taps[t.Name] = t
+	return true, nil
+}
+
+// Delete implements the contract of Host.Delete.
+func (f *Fake) Delete(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.veths, name)
+	delete(f.taps, name)
+	return nil
+}
+
+// Inspect implements the contract of Host.Inspect.
+func (f *Fake) Inspect(_ context.Context, p Place) (Inside, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, ok := f.veths[p.HostName]
+	if !ok || v.Place != p {
+		return Inside{}, fmt.Errorf("there is no interface %s in the container: %w", p.IfName, os.ErrNotExist)
+	}
+	in := Inside{MAC: v.MAC, MTU: v.MTU, Up: true, Addresses: slices.Clone(v.Addresses), Gateways: slices.Clone(v.Gateways)}
+	slices.SortFunc(in.Addresses, netip.Prefix.Compare)
+	slices.SortFunc(in.Gateways, netip.Addr.Compare)
+	return in, nil
+}
+
+// List implements the contract of Host.List.
+func (f *Fake) List(context.Context) ([]Link, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []Link
+	for _, v := range f.veths {
+		out = append(out, Link{Name: v.HostName, For: v.For})
+	}
+	for _, t := range f.taps {
+		out = append(out, Link{Name: t.Name, For: t.For})
+	}
+	slices.SortFunc(out, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
