@@ -69,12 +69,17 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
+// fault reports a problem, and that the value at path can't be trusted.
 func (d *decoder) fault(n *yaml.Node, path, format string, args ...any) {
+	d.faulty = append(d.faulty, path)
+	d.report(n, path, format, args...)
+}
+
+func (d *decoder) report(n *yaml.Node, path, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	if path != "" {
 		message = path + " " + message
 	}
-	d.faulty = append(d.faulty, path)
 	if d.subject != "" {
 		message = d.subject + ": " + message
 	}
@@ -263,7 +268,7 @@ func (d *decoder) unknownField(key *yaml.Node, fields []field, path string) {
 		hint = ", the fields here are " + strings.Join(names, ", ")
 	}
 	d.faulty = append(d.faulty, join(path, key.Value))
-	d.fault(key, path, "has an unknown field %q%s", clip(key.Value), hint)
+	d.report(key, path, "has an unknown field %q%s", clip(key.Value), hint)
 }
 
 // missing reports the required fields of an absent one: itself, or those within it.
