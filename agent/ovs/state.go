@@ -54,7 +54,6 @@ type Interface struct {
 	ExternalIDs map[string]string
 }
 
-
 // BridgeSpec is how the bridge has to be. Settings that it doesn't name stay as they are.
 type BridgeSpec struct {
 	Datapath DatapathType
