@@ -1,0 +1,34 @@
+package pipeline
+
+import (
+	"github.com/weftfabric/weft/plan"
+	"github.com/weftfabric/weft/wire/openflow"
+)
+
+// Classify: where a packet came from. What isn't a known port with its own MAC, or the tunnel with a known peer,
+// goes no further.
+
+// classifyBase refuses tagged frames, ports that nobody attached and peers that the plan doesn't name.
+func classifyBase(o *flowsOf, in Settings) {
+	o.drop(TableClassify, 300, DropVLAN, openflow.Masked(openflow.VLANTCI, 0x1000, 0x1000))
+	if in.TunnelPort != 0 {
+		o.drop(TableClassify, 90, DropUnknownPeer, inPort(in.TunnelPort))
+	}
+	o.drop(TableClassify, 0, DropUnknownPort)
+}
+
+// classifyPeer lets a peer's tunnel packets in.
+func classifyPeer(o *flowsOf, in Settings, p plan.Peer) {
+	if in.TunnelPort == 0 || !p.VTEP.IsValid() {
+		return
+	}
+	o.add(TableClassify, 200, when(inPort(in.TunnelPort), openflow.Addr(familyOf(p.VTEP).tunnelPeer, p.VTEP)),
+		setFlag(flagFromTunnel), to(TableTunnel))
+}
+
+// classifyAttachment gives what a workload sends its identity and network, if it uses its own MAC.
+func classifyAttachment(o *flowsOf, a Attachment) {
+	o.add(TableClassify, 200, when(inPort(a.OFPort), openflow.MAC(openflow.EthSrc, a.MAC)),
+		openflow.Set(regSrcIdentity, uint64(a.Identity)), openflow.Set(regSrcNetwork, uint64(a.Network)), to(TableGuard))
+	o.drop(TableClassify, 100, DropSpoofMAC, inPort(a.OFPort))
+}
