@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ovsSchema is where the distributions put the schema of Open vSwitch's database.
+const ovsSchema = "/usr/share/openvswitch/vswitch.ovsschema"
+
+// ovsStart bounds the start of one of Open vSwitch's daemons; it takes about 0.1 s.
+const ovsStart = 20 * time.Second
+
+// OVSDir holds the database, the sockets and the pid files of the node's Open vSwitch.
+func (n Node) OVSDir() string { return filepath.Join(n.Dir, "ovs") }
+
+// OVSDB is the address of the node's Open vSwitch database.
+func (n Node) OVSDB() string { return "unix:" + filepath.Join(n.OVSDir(), "db.sock") }
+
+// ovsEnv makes Open vSwitch's programs use the node's own directory.
+func (n Node) ovsEnv() []string {
+	d := n.OVSDir()
+	return []string{"OVS_RUNDIR=" + d, "OVS_LOGDIR=" + d, "OVS_DBDIR=" + d}
+}
+
+// startOVS starts the node's Open vSwitch and gives the node its tunnel address: the network card is a port of
+// the bridge br-ul, and the address is the bridge's own. The native tunnels of the userspace datapath need it
+// so: they look their next hop up in the kernel's routes and must find a bridge of theirs there.
+func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
+	dir := n.OVSDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	db := filepath.Join(dir, "conf.db")
+	if _, err := command(ctx, "ovsdb-tool", "create", db, ovsSchema); err != nil {
+		return fmt.Errorf("make the database of Open vSwitch: %w", err)
+	}
+	server, err := r.start(spec{name: string(n.Name) + "/ovsdb-server", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
+		"ovsdb-server", db, "--remote=p" + n.OVSDB(), "--unixctl=" + filepath.Join(dir, "ovsdb-server.ctl"), "-vconsole:warn"}})
+	if err != nil {
+		return err
+	}
+	socket := strings.TrimPrefix(n.OVSDB(), "unix:")
+	if err := waitFor(ctx, server, ovsStart, "its socket", exists(socket)); err != nil {
+		return err
+	}
+	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
+		return err
+	}
+	control := filepath.Join(dir, "ovs-vswitchd.ctl")
+	vswitchd, err := r.start(spec{name: string(n.Name) + "/ovs-vswitchd", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
+		"ovs-vswitchd", n.OVSDB(), "--unixctl=" + control, "-vconsole:warn"}})
+	if err != nil {
+		return err
+	}
+	if err := waitFor(ctx, vswitchd, ovsStart, "its socket", exists(control)); err != nil {
+		return err
+	}
+	// ovs-vsctl returns when the switch has done it.
+	if _, err := n.vsctl(ctx, "--timeout=20",
+		"add-br", "br-ul", "--", "set", "bridge", "br-ul", "datapath_type=netdev", "fail_mode=standalone",
+		"--", "add-port", "br-ul", "eth0", "--", "set", "interface", "br-ul", fmt.Sprintf("mtu_request=%d", mtu)); err != nil {
+		return err
+	}
+	return ipBatch(ctx,
+		fmt.Sprintf("-n %s addr add %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
+		fmt.Sprintf("-n %s link set br-ul up", n.Namespace))
+}
+
+func (n Node) vsctl(ctx context.Context, args ...string) (string, error) {
+	out, err := command(ctx, append([]string{"ovs-vsctl", "--db=" + n.OVSDB()}, args...)...)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", n.Name, err)
+	}
+	return out, nil
+}
+
+// exists returns a condition for waitFor.
+func exists(path string) func(context.Context) bool {
+	return func(context.Context) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+}
+
+// warmUnderlay lets each node resolve each other's address: the first packet of a tunnel would be lost
+// meanwhile.
+func (r *Record) warmUnderlay(ctx context.Context) error {
+	for _, from := range r.Nodes {
+		var pings []string
+		for _, to := range r.Nodes {
+			if to.Name != from.Name {
+				pings = append(pings, "ping -q -c 1 -w 5 "+to.VTEP.String()+" >/dev/null")
+			}
+		}
+		if len(pings) == 0 {
+			continue
+		}
+		if _, err := command(ctx, within(from.Namespace, "sh", "-ec", strings.Join(pings, "\n"))...); err != nil {
+			return fmt.Errorf("%s does not reach the other nodes' tunnel addresses: %w", from.Name, err)
+		}
+	}
+	return nil
+}
