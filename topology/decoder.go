@@ -289,7 +289,6 @@ type field struct {
 	index    int
 	typ      reflect.Type
 	required bool
-	doc      string
 }
 
 // fieldsOf returns the fields of a struct type in the order of their declaration. A field is required
@@ -304,7 +303,7 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		name, options, _ := strings.Cut(tag, ",")
 		optional := strings.Contains(options, "omitzero") || strings.Contains(options, "omitempty")
-		fields = append(fields, field{name: name, index: i, typ: sf.Type, required: !optional, doc: sf.Tag.Get("doc")})
+		fields = append(fields, field{name: name, index: i, typ: sf.Type, required: !optional})
 	}
 	return fields
 }
