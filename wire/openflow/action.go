@@ -6,7 +6,10 @@ type Action interface{ action() }
 // Port numbers with a meaning of their own (OpenFlow 1.5.1, section 7.2.1).
 const (
 	PortInPort     uint32 = 0xfffffff8
+	PortTable      uint32 = 0xfffffff9
 	PortNormal     uint32 = 0xfffffffa
+	PortFlood      uint32 = 0xfffffffb
+	PortAll        uint32 = 0xfffffffc
 	PortController uint32 = 0xfffffffd
 	PortLocal      uint32 = 0xfffffffe
 	PortAny        uint32 = 0xffffffff

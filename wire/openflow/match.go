@@ -17,6 +17,38 @@ func Num(v uint64) Value { return Value{Lo: v} }
 // And returns the bitwise conjunction.
 func (v Value) And(m Value) Value { return Value{v.Hi & m.Hi, v.Lo & m.Lo} }
 
+// or returns the bitwise disjunction.
+func (v Value) or(m Value) Value { return Value{v.Hi | m.Hi, v.Lo | m.Lo} }
+
+// not returns the bitwise complement, of 128 bits.
+func (v Value) not() Value { return Value{^v.Hi, ^v.Lo} }
+
+// shl returns v shifted to the left by n bits.
+func (v Value) shl(n int) Value {
+	switch {
+	case n == 0:
+		return v
+	case n >= 128:
+		return Value{}
+	case n >= 64:
+		return Value{v.Lo << (n - 64), 0}
+	}
+	return Value{v.Hi<<n | v.Lo>>(64-n), v.Lo << n}
+}
+
+// shr returns v shifted to the right by n bits.
+func (v Value) shr(n int) Value {
+	switch {
+	case n == 0:
+		return v
+	case n >= 128:
+		return Value{}
+	case n >= 64:
+		return Value{0, v.Hi >> (n - 64)}
+	}
+	return Value{v.Hi >> n, v.Lo>>n | v.Hi<<(64-n)}
+}
+
 // IsZero reports whether no bit is set.
 func (v Value) IsZero() bool { return v == Value{} }
 
