@@ -5,15 +5,18 @@ import "github.com/weftfabric/weft/wire/openflow"
 // Commit and Deliver: remember what was allowed, and send the packet.
 
 func deliverBase(o *flowsOf, s Settings) {
-	// Decided by the peer, so not confirmed yet.
-	o.add(TableCommit, 300, when(flags(flagToTunnel, flagToTunnel)),
-		commit(regSrcNetwork, setPending(true)), to(TableDeliver))
 	o.add(TableCommit, 200, when(flags(flagTurned, flagTurned)),
 		to(TableSwap), openflow.SetMasked(regFlags, 0, flagTurned), to(TableCommit))
-	// A connection between two local ports of different networks is tracked on both sides.
-	o.add(TableCommit, 100, when(flags(flagSecondZone, flagSecondZone|flagFromTunnel)),
-		commit(regSrcNetwork, decided()...), commit(regDstNetwork, decided()...), to(TableDeliver))
-	o.add(TableCommit, 0, nil, commit(regDstNetwork, decided()...), to(TableDeliver))
+	for _, f := range families() { // the action ct needs to know the family
+		// Decided by the peer, so not confirmed yet.
+		o.add(TableCommit, 300, when(f.any(), flags(flagToTunnel, flagToTunnel)),
+			commit(regSrcNetwork, setPending(true)), to(TableDeliver))
+		// A connection between two local ports of different networks is tracked on both sides.
+		o.add(TableCommit, 100, when(f.any(), flags(flagSecondZone, flagSecondZone|flagFromTunnel)),
+			commit(regSrcNetwork, decided()...), commit(regDstNetwork, decided()...), to(TableDeliver))
+		o.add(TableCommit, 50, when(f.any()), commit(regDstNetwork, decided()...), to(TableDeliver))
+	}
+	o.drop(TableCommit, 0, DropNotIP)
 
 	if s.TunnelPort != 0 {
 		o.add(TableDeliver, 200, when(flags(flagToTunnel, flagToTunnel)),
