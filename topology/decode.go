@@ -46,7 +46,6 @@ func (d *Document) Problem(path, format string, args ...any) Problem {
 func Decode(sources []Source) (objects []*Object, foreign []Document, problems Problems) {
 	p := newParser()
 	first := map[Key]*Object{}
-	var found Problems
 	total := 0
 	for _, s := range sources {
 		if total += len(s.Content); total > MaxTotalSize {
@@ -55,22 +54,21 @@ func Decode(sources []Source) (objects []*Object, foreign []Document, problems P
 		}
 		p.parse(s, func(doc document) {
 			o, other, faults := decodeDocument(doc)
-			found = append(found, faults...)
+			p.add(faults...)
 			switch {
 			case other != nil:
 				foreign = append(foreign, *other)
 			case o == nil:
 			case first[o.Key] != nil:
 				at := first[o.Key].Origin
-				found = append(found, Problem{SeverityError, o.Origin.File, o.Origin.Line,
-					fmt.Sprintf("%s is declared twice, first at %s:%d: remove or rename one", o.Key, at.File, at.Line)})
+				p.fault(o.Origin.File, o.Origin.Line, "%s is declared twice, first at %s:%d: remove or rename one", o.Key, at.File, at.Line)
 			default:
 				first[o.Key] = o
 				objects = append(objects, o)
 			}
 		})
 	}
-	return objects, foreign, append(found, p.problems...).sorted()
+	return objects, foreign, p.problems.sorted()
 }
 
 // decodeDocument returns the object, or the foreign document, that doc holds.
@@ -155,7 +153,10 @@ func subjectOf(kind string, root *yaml.Node) string {
 	if n := child(metadata, "name"); n != nil && n.Kind == yaml.ScalarNode {
 		k.Name = clip(n.Value)
 	}
-	return strings.TrimSpace(k.String())
+	if k.Name == "" {
+		return kind
+	}
+	return k.String()
 }
 
 // lineOf returns the line of the innermost written field around path.

@@ -71,11 +71,16 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 
 // fault reports a problem, and that the value at path can't be trusted.
 func (d *decoder) fault(n *yaml.Node, path, format string, args ...any) {
-	d.faulty = append(d.faulty, path)
+	if len(d.faulty) <= maxFaults {
+		d.faulty = append(d.faulty, path)
+	}
 	d.report(n, path, format, args...)
 }
 
 func (d *decoder) report(n *yaml.Node, path, format string, args ...any) {
+	if len(d.problems) > maxFaults {
+		return // the parser says that there are too many
+	}
 	message := fmt.Sprintf(format, args...)
 	if path != "" {
 		message = path + " " + message

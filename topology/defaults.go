@@ -2,7 +2,6 @@ package topology
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -76,8 +75,6 @@ func (s *FabricSpec) applyDefaults() {
 	if s.IgnoredLabels == nil {
 		s.IgnoredLabels = DefaultIgnoredLabels()
 	}
-	slices.Sort(s.IgnoredLabels)
-	s.IgnoredLabels = slices.Compact(s.IgnoredLabels)
 }
 
 func (s *Subnet) applyDefaults() {

@@ -16,9 +16,9 @@ import (
 // The limits on a document's shape. Aliases count with all that they stand for, so that a few lines can't
 // explode into gigabytes.
 const (
-	maxDepth        = 32
-	maxAliasNodes   = 20_000 // nodes that aliases stand for, in all documents of a Decode
-	maxSyntaxFaults = 100    // faults reported per file
+	maxDepth      = 32
+	maxAliasNodes = 20_000 // nodes that aliases stand for, in all documents of a Decode
+	maxFaults     = 1000   // faults reported per file
 )
 
 // document is one YAML document of a source.
@@ -32,13 +32,21 @@ type document struct {
 type parser struct {
 	documents int
 	aliases   int // nodes that aliases may still stand for
+	before    int // problems of the files before
 	problems  Problems
 }
 
 func newParser() *parser { return &parser{aliases: maxAliasNodes} }
 
 func (p *parser) fault(file string, line int, format string, args ...any) {
-	p.problems = append(p.problems, Problem{SeverityError, file, max(line, 1), fmt.Sprintf(format, args...)})
+	p.add(Problem{SeverityError, file, max(line, 1), fmt.Sprintf(format, args...)})
+}
+
+// add keeps problems, as long as somebody may read so many.
+func (p *parser) add(problems ...Problem) {
+	if len(p.problems)-p.before <= maxFaults {
+		p.problems = append(p.problems, problems...)
+	}
 }
 
 // parse returns the documents of a source whose shape is right, empty ones left out. A document with a
@@ -52,11 +60,11 @@ func (p *parser) parse(s Source, yield func(document)) {
 		p.fault(s.Name, 1+bytes.Count(s.Content[:i], []byte("\n")), "the file is not UTF-8 text: convert it")
 		return
 	}
-	before := len(p.problems)
+	p.before = len(p.problems)
 	for line, part := range splitDocuments(s.Content) {
 		p.parsePart(s.Name, line, part, yield)
-		if len(p.problems)-before > maxSyntaxFaults {
-			p.fault(s.Name, line, "too many errors: the rest of the file was not read")
+		if len(p.problems)-p.before > maxFaults {
+			p.problems = append(p.problems[:p.before+maxFaults], Problem{SeverityError, s.Name, line + 1, "too many errors: the rest of the file was not read"})
 			return
 		}
 	}
@@ -166,12 +174,11 @@ func (p *parser) inspect(file string, n *yaml.Node, depth int, aliased bool) boo
 		return false
 	}
 	if aliased {
-		if p.aliases--; p.aliases < 0 {
-			if p.aliases == -1 {
-				p.fault(file, n.Line, "aliases stand for more than %d values: write them out", maxAliasNodes)
-			}
+		if p.aliases == 0 {
+			p.fault(file, n.Line, "aliases stand for more than %d values: write them out", maxAliasNodes)
 			return false
 		}
+		p.aliases--
 	}
 	switch n.Kind {
 	case yaml.AliasNode:

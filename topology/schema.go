@@ -39,8 +39,11 @@ const (
 )
 
 // Schema returns the JSON Schema of a kind, generated from its Go type, as indented JSON. What a schema
-// can't say, such as that a reference resolves, Validate says.
+// can't say, such as that a reference resolves, Validate says. The empty kind stands for all: see Schemas.
 func Schema(kind Kind) ([]byte, error) {
+	if kind == "" {
+		return Schemas()
+	}
 	s := kindSchema(kind)
 	if s == nil {
 		return nil, fmt.Errorf("unknown kind %q%s", kind, didYouMean(string(kind), kindNames()))

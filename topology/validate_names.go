@@ -59,8 +59,13 @@ func scopeOf(k Kind) scope {
 }
 
 func (v *validator) labels(o *Object, path string, labels fabric.Labels) {
-	if err := CheckLabels(labels); err != nil {
-		v.errorf(o, path, "are not valid: %v", err)
+	if len(labels) > MaxLabels {
+		v.errorf(o, path, "has %d labels, at most %d are allowed", len(labels), MaxLabels)
+	}
+	for _, k := range labels.Keys() {
+		if err := checkLabel(k, labels[k]); err != nil {
+			v.errorf(o, path+"."+k, "is not valid: %v", err)
+		}
 	}
 }
 
@@ -71,12 +76,19 @@ func CheckLabels(labels fabric.Labels) error {
 		return fmt.Errorf("%d labels, at most %d are allowed", len(labels), MaxLabels)
 	}
 	for _, k := range labels.Keys() {
-		if err := CheckLabelKey(k); err != nil {
+		if err := checkLabel(k, labels[k]); err != nil {
 			return err
 		}
-		if err := CheckLabelValue(labels[k]); err != nil {
-			return fmt.Errorf("label %s: %w", k, err)
-		}
+	}
+	return nil
+}
+
+func checkLabel(key, value string) error {
+	if err := CheckLabelKey(key); err != nil {
+		return err
+	}
+	if err := CheckLabelValue(value); err != nil {
+		return fmt.Errorf("label %s: %w", key, err)
 	}
 	return nil
 }

@@ -70,10 +70,12 @@ func (v *validator) network(o *Object) {
 		if len(s.Prefixes()) == 0 {
 			v.errorf(o, path, "has no range: give ipv4, ipv6 or both")
 		}
-		v.rangeOf(o, path+".ipv4", s.IPv4, true)
-		v.rangeOf(o, path+".ipv6", s.IPv6, false)
-		v.gateway(o, path+".gateway4", s.IPv4, s.Gateway4)
-		v.gateway(o, path+".gateway6", s.IPv6, s.Gateway6)
+		if v.rangeOf(o, path+".ipv4", s.IPv4, true) {
+			v.gateway(o, path+".gateway4", s.IPv4, s.Gateway4)
+		}
+		if v.rangeOf(o, path+".ipv6", s.IPv6, false) {
+			v.gateway(o, path+".gateway6", s.IPv6, s.Gateway6)
+		}
 		for j, t := range subnets[:i] {
 			for _, p := range s.Prefixes() {
 				for _, q := range t.Prefixes() {
@@ -93,10 +95,10 @@ func familyField(p netip.Prefix) string {
 	return ".ipv6"
 }
 
-// rangeOf checks one range of a subnet.
-func (v *validator) rangeOf(o *Object, path string, p netip.Prefix, is4 bool) {
+// rangeOf reports whether one range of a subnet is right, or absent.
+func (v *validator) rangeOf(o *Object, path string, p netip.Prefix, is4 bool) bool {
 	if !p.IsValid() {
-		return
+		return true
 	}
 	least, most := 8, 30
 	if !is4 {
@@ -113,9 +115,12 @@ func (v *validator) rangeOf(o *Object, path string, p netip.Prefix, is4 bool) {
 		for _, special := range specialRanges {
 			if p.Overlaps(special.prefix) {
 				v.errorf(o, path, "is %s, which overlaps %s (%s): choose another range", p, special.prefix, special.what)
+				return false
 			}
 		}
+		return true
 	}
+	return false
 }
 
 // specialRanges can't be those of a subnet (RFC 6890).
