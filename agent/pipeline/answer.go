@@ -92,11 +92,11 @@ func answerND(o *flowsOf, priority uint16, mac fabric.MAC, naFlags uint64, match
 // answerEcho turns a whole (unfragmented) echo request to addr into the reply.
 func answerEcho(o *flowsOf, mac fabric.MAC, addr netip.Addr, match ...openflow.FieldMatch) {
 	f := familyOf(addr)
-	ms := append(f.icmp(f.request), openflow.Exact(f.code, 0), openflow.Masked(openflow.IPFrag, 0, 3),
+	ms := append(f.icmp(f.echo.request), openflow.Exact(f.code, 0), openflow.Masked(openflow.IPFrag, 0, 3),
 		openflow.MAC(openflow.EthDst, mac), openflow.Addr(f.dst, addr))
 	o.add(TableAnswer, 300, append(ms, match...),
 		move(openflow.EthSrc, openflow.EthDst), openflow.Set(openflow.EthSrc, mac.Uint64()),
 		move(f.src, f.dst), openflow.SetValue(f.src, openflow.AddrValue(addr)),
-		openflow.Set(openflow.IPTTL, 64), openflow.Set(f.typ, f.reply),
+		openflow.Set(openflow.IPTTL, 64), openflow.Set(f.typ, f.echo.reply),
 		openflow.Output{Port: openflow.PortInPort})
 }

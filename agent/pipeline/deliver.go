@@ -12,7 +12,7 @@ func deliverBase(o *flowsOf, s Settings) {
 		o.add(TableCommit, 300, when(f.any(), flags(flagToTunnel, flagToTunnel)),
 			commit(regSrcNetwork, setPending(true)), to(TableDeliver))
 		// A connection between two local ports of different networks is tracked on both sides.
-		o.add(TableCommit, 100, when(f.any(), flags(flagSecondZone, flagSecondZone|flagFromTunnel)),
+		o.add(TableCommit, 100, when(f.any(), flags(flagSecondZone, flagSecondZone)),
 			commit(regSrcNetwork, decided()...), commit(regDstNetwork, decided()...), to(TableDeliver))
 		o.add(TableCommit, 50, when(f.any()), commit(regDstNetwork, decided()...), to(TableDeliver))
 	}

@@ -49,7 +49,7 @@ func guardBase(o *flowsOf) {
 
 	// Link-local sources may solicit neighbours and ping their router; nothing of theirs is forwarded.
 	o.add(TableSource, 220, append(v6.icmp(ndNeighborSolicit), linkLocal), to(TableAnswer))
-	o.add(TableSource, 220, append(v6.icmp(v6.request), linkLocal), to(TableAnswer))
+	o.add(TableSource, 220, append(v6.icmp(v6.echo.request), linkLocal), to(TableAnswer))
 	o.drop(TableSource, 220, DropDADProbe, append(v6.icmp(ndNeighborSolicit), nobody)...)
 	o.drop(TableSource, 210, DropMulticast, v6.any(), linkLocal, group)
 	o.drop(TableSource, 210, DropMulticast, v6.any(), nobody, group)

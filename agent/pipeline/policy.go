@@ -44,19 +44,19 @@ func swapBase(o *flowsOf) {
 	ends := slices.Concat(swap(regSrcIdentity, regDstIdentity), swap(regSrcNetwork, regDstNetwork))
 	for _, f := range families() {
 		addrs := slices.Concat(ends, swap(f.src, f.dst))
-		for proto, ports := range map[uint64][2]openflow.Field{
-			protoTCP:  {openflow.TCPSrc, openflow.TCPDst},
-			protoUDP:  {openflow.UDPSrc, openflow.UDPDst},
-			protoSCTP: {openflow.SCTPSrc, openflow.SCTPDst},
+		for _, l4 := range []struct {
+			proto    uint64
+			src, dst openflow.Field
+		}{
+			{protoTCP, openflow.TCPSrc, openflow.TCPDst},
+			{protoUDP, openflow.UDPSrc, openflow.UDPDst},
+			{protoSCTP, openflow.SCTPSrc, openflow.SCTPDst},
 		} {
-			o.add(TableSwap, 100, when(f.any(), openflow.Exact(openflow.IPProto, proto)), slices.Concat(addrs, swap(ports[0], ports[1]))...)
+			o.add(TableSwap, 100, when(f.any(), openflow.Exact(openflow.IPProto, l4.proto)), slices.Concat(addrs, swap(l4.src, l4.dst))...)
 		}
-		types := map[uint64]uint64{f.request: f.reply, f.reply: f.request}
-		if f.proto == protoICMP {
-			types[13], types[14] = 14, 13 // timestamp (RFC 792)
-		}
-		for from, into := range types {
-			o.add(TableSwap, 100, f.icmp(from), append(slices.Clone(addrs), openflow.Set(f.typ, into))...)
+		for _, pair := range f.queries {
+			o.add(TableSwap, 100, f.icmp(pair.request), append(slices.Clone(addrs), openflow.Set(f.typ, pair.reply))...)
+			o.add(TableSwap, 100, f.icmp(pair.reply), append(slices.Clone(addrs), openflow.Set(f.typ, pair.request))...)
 		}
 		o.add(TableSwap, 50, when(f.any()), addrs...)
 	}
@@ -135,7 +135,7 @@ func entryFamilies(e firewall.Entry, s side) [][]openflow.FieldMatch {
 	}
 	var out [][]openflow.FieldMatch
 	for _, f := range families() {
-		if prefix.IsValid() && familyOf(prefix.Addr()) != f {
+		if prefix.IsValid() && familyOf(prefix.Addr()).ether != f.ether {
 			continue
 		}
 		other := proto == protoICMP || proto == protoICMPv6

@@ -62,15 +62,19 @@ type family struct {
 	proto          uint64         // that of the family's ICMP
 	src, dst       openflow.Field // of the packet
 	typ, code      openflow.Field // of ICMP
-	request, reply uint64         // the types of echo
+	echo           query
+	queries        []query // all pairs of types, echo among them, that conntrack takes for request and reply
 	tunnelPeer     openflow.Field // the outer source
 	tunnelDst      openflow.Field
 }
 
+// query is a pair of ICMP types.
+type query struct{ request, reply uint64 }
+
 func ipv4() family {
 	return family{
 		ether: etherIPv4, proto: protoICMP, src: openflow.IPv4Src, dst: openflow.IPv4Dst,
-		typ: openflow.ICMPType, code: openflow.ICMPCode, request: 8, reply: 0,
+		typ: openflow.ICMPType, code: openflow.ICMPCode, echo: query{8, 0}, queries: []query{{8, 0}, {13, 14}}, // echo, timestamp (RFC 792)
 		tunnelPeer: openflow.TunSrc, tunnelDst: openflow.TunDst,
 	}
 }
@@ -78,7 +82,7 @@ func ipv4() family {
 func ipv6() family {
 	return family{
 		ether: etherIPv6, proto: protoICMPv6, src: openflow.IPv6Src, dst: openflow.IPv6Dst,
-		typ: openflow.ICMPv6Type, code: openflow.ICMPv6Code, request: 128, reply: 129,
+		typ: openflow.ICMPv6Type, code: openflow.ICMPv6Code, echo: query{128, 129}, queries: []query{{128, 129}}, // echo (RFC 4443)
 		tunnelPeer: openflow.TunIPv6Src, tunnelDst: openflow.TunIPv6Dst,
 	}
 }

@@ -49,16 +49,17 @@ func routeNetwork(o *flowsOf, n plan.Network, peer func(fabric.NetworkID) (plan.
 }
 
 // routePrefix leads from one network to a prefix of another or the same. The node that a workload is on lowers the
-// TTL; the one that receives from a tunnel doesn't.
+// TTL and tracks in both networks' zones; the one that receives from a tunnel does neither.
 func routePrefix(o *flowsOf, src, dst fabric.NetworkID, prefix netip.Prefix) {
 	f := familyOf(prefix.Addr())
 	match := when(srcNetwork(src), f.any(), openflow.Prefix(f.dst, prefix))
-	next := []openflow.Action{openflow.Set(regDstNetwork, uint64(dst)), to(TableLocate)}
+	arrived := []openflow.Action{openflow.Set(regDstNetwork, uint64(dst)), to(TableLocate)}
+	sent := slices.Insert(slices.Clone(arrived), 0, openflow.Action(openflow.DecTTL{}))
 	if src != dst {
-		next = slices.Insert(next, 1, setFlag(flagSecondZone))
+		sent = slices.Insert(sent, 1, setFlag(flagSecondZone))
 	}
-	o.add(TableRoute, 110, append(slices.Clone(match), flags(flagFromTunnel, flagFromTunnel)), next...)
-	o.add(TableRoute, 100, match, append([]openflow.Action{openflow.DecTTL{}}, next...)...)
+	o.add(TableRoute, 110, append(slices.Clone(match), flags(flagFromTunnel, flagFromTunnel)), arrived...)
+	o.add(TableRoute, 100, match, sent...)
 }
 
 // prefixes returns the ranges of a network's subnets.

@@ -184,6 +184,8 @@ func TestTrace(t *testing.T) {
 		{"from a peer, established", fromB + "tun_id=0x101," + tcp + "nw_src=10.0.0.65,nw_dst=10.0.1.12,tcp_dst=22", est, "to 2"},
 		{"from a peer, unknown identity", fromB + "tun_id=0x1ff," + tcp + "nw_src=10.0.0.65,nw_dst=10.0.0.11,tcp_dst=80", one, "unknown-identity"},
 		{"from a peer's network", fromB + "tun_id=0x201," + tcp + "nw_src=10.9.0.65,nw_dst=10.0.1.12,tcp_dst=5432", one, "to 2"},
+		{"from a peer's network, established", fromB + "tun_id=0x201," + tcp + "nw_src=10.9.0.65,nw_dst=10.0.1.12,tcp_dst=22", est, "to 2"},
+		{"from a peer's network, reply", fromB + "tun_id=0x201," + tcp + "nw_src=10.9.0.65,nw_dst=10.0.1.12,tcp_dst=22", rpl, "to 2"},
 		{"from a peer to a peer", fromB + "tun_id=0x101," + tcp + "nw_src=10.0.0.65,nw_dst=10.0.0.70,tcp_dst=80", nil, "no-address"},
 		{"from a peer to nobody", fromB + "tun_id=0x101," + tcp + "nw_src=10.0.0.65,nw_dst=10.0.0.30,tcp_dst=80", nil, "no-address"},
 		{"same addresses, other tenant", fromC + "tun_id=0x301," + tcp + "nw_src=10.0.0.129,nw_dst=10.0.0.11,tcp_dst=80", one, "to 5"},

@@ -25,7 +25,7 @@ func trackBase(o *flowsOf) {
 	o.add(TableTrackIn, 200, when(flags(flagToTunnel, flagToTunnel)), to(TableState))
 	for _, f := range families() {
 		o.add(TableTrackIn, 100, when(f.any(), flags(flagFromTunnel, flagFromTunnel)), zone(regDstNetwork, TableState))
-		o.add(TableTrackIn, 100, when(f.any(), flags(flagSecondZone, flagSecondZone|flagFromTunnel)), zone(regDstNetwork, TableState))
+		o.add(TableTrackIn, 100, when(f.any(), flags(flagSecondZone, flagSecondZone)), zone(regDstNetwork, TableState))
 	}
 	o.add(TableTrackIn, 0, nil, to(TableState))
 	stateBase(o)
