@@ -91,8 +91,6 @@ func explain(server string, err error) error {
 		return refused("the controller at %s doesn't know us: %s; give a client certificate with --cert and --key", server, ce.Message())
 	case connect.CodePermissionDenied:
 		return refused("not allowed: %s", ce.Message())
-	case connect.CodeAborted:
-		return refused("somebody else changed the topology meanwhile: %s; look at it with 'weft plan' and try again", ce.Message())
 	}
 	return &Error{Code: ExitRefused, Err: errors.New(ce.Message())}
 }

@@ -132,7 +132,7 @@ func (f *fakeController) Apply(_ context.Context, req *connect.Request[weftv1.Ap
 	defer f.mu.Unlock()
 	m := req.Msg
 	if m.GetExpectedRevision() != 0 && m.GetExpectedRevision() != f.revision {
-		return nil, connect.NewError(connect.CodeAborted, fmt.Errorf("the stored revision is %d, not %d", f.revision, m.GetExpectedRevision()))
+		return nil, connect.NewError(connect.CodeAborted, fmt.Errorf("the store is at revision %d, not %d: somebody changed it; look at it again", f.revision, m.GetExpectedRevision()))
 	}
 	changes, objects, found := f.change(m.GetFiles(), m.GetPrune(), m.GetApplySet())
 	res := &weftv1.ApplyResponse{Revision: f.revision, Changes: changes, Problems: problems(found)}
