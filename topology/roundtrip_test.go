@@ -49,7 +49,10 @@ func checkLoad(t *testing.T, content []byte) {
 	objects, _, problems := topology.Decode([]topology.Source{{Name: "in.yaml", Content: content}})
 	intent := topology.NewIntent(objects...)
 	all := append(topology.Validate(intent), problems...)
-	last := 1 + strings.Count(string(content), "\n")
+	last := 1 // YAML counts lines by all of these breaks
+	for _, br := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		last += strings.Count(string(content), br)
+	}
 	for _, p := range all {
 		if p.File != "in.yaml" || p.Line < 1 || p.Line > last || p.Message == "" || p.Severity == 0 {
 			t.Errorf("problem without a place: %#v", p)
