@@ -58,14 +58,14 @@ const (
 
 // family is an IP family as matches and actions see it.
 type family struct {
-	ether          uint64
-	proto          uint64         // that of the family's ICMP
-	src, dst       openflow.Field // of the packet
-	typ, code      openflow.Field // of ICMP
-	echo           query
-	queries        []query // all pairs of types, echo among them, that conntrack takes for request and reply
-	tunnelPeer     openflow.Field // the outer source
-	tunnelDst      openflow.Field
+	ether      uint64
+	proto      uint64         // that of the family's ICMP
+	src, dst   openflow.Field // of the packet
+	typ, code  openflow.Field // of ICMP
+	echo       query
+	queries    []query        // all pairs of types, echo among them, that conntrack takes for request and reply
+	tunnelPeer openflow.Field // the outer source
+	tunnelDst  openflow.Field
 }
 
 // query is a pair of ICMP types.
