@@ -45,7 +45,7 @@ changed the topology since you looked. --wait returns once every node's switch c
   weft apply -f topology/ --prune --wait
   generate-topology | weft apply -f - --apply-set generated --prune
   weft apply -f topology/ --dry-run`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	files.register(cmd, "what to store")
 	prune.register(cmd)
@@ -148,7 +148,7 @@ would change, and 0 when nothing would.`,
 		Example: `  weft plan -f topology/
   weft plan -f topology/ --prune -o wide
   weft plan -f topology/ --detailed-exitcode`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	files.register(cmd, "what would be applied")
 	prune.register(cmd)

@@ -37,7 +37,7 @@ NAME may be written tenant/name.`,
 		Example: `  weft describe network acme/prod
   weft describe policy web-in -t acme
   weft describe port acme/db-1 -o json`,
-		Args:              checked(cobra.ExactArgs(2)),
+		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeObjects(false),
 	}
 	tenant.register(cmd, a)

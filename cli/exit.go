@@ -63,9 +63,15 @@ func reported(code ExitCode) error { return &Error{Code: code, Err: errReported}
 
 var errReported = errors.New("already reported")
 
+// exitCoder is the error of a command that ran another program: that program's exit code is passed on.
+type exitCoder interface{ ExitCode() int }
+
 // codeOf returns the exit code for a command's error.
 func codeOf(ctx context.Context, err error) ExitCode {
-	var e *Error
+	var (
+		e     *Error
+		inner exitCoder
+	)
 	switch {
 	case err == nil:
 		return ExitOK
@@ -73,16 +79,8 @@ func codeOf(ctx context.Context, err error) ExitCode {
 		return ExitInterrupted
 	case errors.As(err, &e):
 		return e.Code
+	case errors.As(err, &inner):
+		return ExitCode(inner.ExitCode())
 	}
 	return ExitRefused
-}
-
-// checked makes the errors of an argument check usage errors.
-func checked(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage(cmd, "%w", err)
-		}
-		return nil
-	}
 }

@@ -31,7 +31,7 @@ ENFORCED counts the nodes whose switch confirmed the object's present revision, 
   weft get fwp -t acme -o wide
   weft get port acme/db-1 -o yaml
   weft get all -t acme -o yaml > acme.yaml`,
-		Args:              checked(cobra.MinimumNArgs(1)),
+		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeObjects(true),
 	}
 	tenant.register(cmd, a)

@@ -27,7 +27,7 @@ stored and running.
 		Example: `  weft graph
   weft graph -f topology/
   weft graph -o dot | dot -Tsvg > fabric.svg`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	files.register(cmd, "what to draw, offline")
 	format.register(cmd, output.Text, output.Dot, output.JSON, output.YAML)

@@ -26,7 +26,7 @@ the revision that their switch confirmed and the one that the controller planned
 		Example: `  weft nodes
   weft nodes -o wide
   weft nodes -o json | jq -r '.[] | select(.connected | not) | .name'`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	format.register(cmd, output.Table, output.Wide, output.JSON, output.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -73,7 +73,7 @@ When the command returns, the switch has confirmed the Port's flows: start the v
 MAC address printed.`,
 		Example: `  weft port attach acme/db-1 --tap tap0
   weft port attach db-1 -t acme --tap tap0 -o json`,
-		Args:              checked(cobra.ExactArgs(1)),
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames(topology.KindPort),
 	}
 	tenant.register(cmd, a)
@@ -123,7 +123,7 @@ func (a *app) portDetachCommand() *cobra.Command {
 		Long:  "Unplug the tap of a declared Port of this machine. The tap is removed if 'weft port attach' made it.",
 		Example: `  weft port detach acme/db-1
   weft port detach db-1 -t acme`,
-		Args:              checked(cobra.ExactArgs(1)),
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames(topology.KindPort),
 	}
 	tenant.register(cmd, a)
@@ -162,7 +162,7 @@ func (a *app) portListCommand() *cobra.Command {
 		Short:   "List declared Ports and where they are attached",
 		Long:    "List the declared Ports, the node and interface where each is attached, and the addresses that it has there.",
 		Example: "  weft port list\n  weft port list -t acme -o json",
-		Args:    checked(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 	}
 	tenant.register(cmd, a)
 	tenant.registerAll(cmd)

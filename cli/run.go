@@ -34,25 +34,56 @@ type app struct {
 func Run(ctx context.Context, env Env, args []string, more ...*cobra.Command) ExitCode {
 	a := &app{Env: env}
 	root := a.root()
-	root.AddCommand(more...)
+	for _, c := range more {
+		c.GroupID = groupOperate
+		if c.HasSubCommands() {
+			makeGroup(c)
+		}
+		root.AddCommand(c)
+	}
+	started := false
+	noteStart(root, &started)
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
-	code := codeOf(ctx, err)
-	switch {
-	case code == ExitInterrupted:
-		fmt.Fprintln(env.Stderr, "weft: interrupted")
-	case err != nil && !errors.Is(err, errReported):
-		style := a.style(env.StderrTerminal)
-		fmt.Fprintf(env.Stderr, "%s %v\n", style.Paint(output.Bad, "weft:"), err)
-		var e *Error
-		if errors.As(err, &e) && e.Help != "" {
-			fmt.Fprintf(env.Stderr, "Run '%s --help' for usage.\n", e.Help)
+	cmd, err := root.ExecuteContextC(ctx)
+	var known *Error
+	if err != nil && !started && !errors.As(err, &known) {
+		err = usage(cmd, "%w", err) // arguments and flags are checked before the command starts
+	}
+	a.complain(ctx, err)
+	return codeOf(ctx, err)
+}
+
+// noteStart makes every command below c set started before it does its work.
+func noteStart(c *cobra.Command, started *bool) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return run(cmd, args)
 		}
 	}
-	return code
+	for _, sub := range c.Commands() {
+		noteStart(sub, started)
+	}
+}
+
+// complain prints an error, unless whoever returned it has said everything.
+func (a *app) complain(ctx context.Context, err error) {
+	var inner exitCoder
+	switch {
+	case err == nil || errors.Is(err, errReported) || errors.As(err, &inner):
+		return
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.Stderr, "weft: interrupted")
+		return
+	}
+	fmt.Fprintf(a.Stderr, "%s %v\n", a.style(a.StderrTerminal).Paint(output.Bad, "weft:"), err)
+	var e *Error
+	if errors.As(err, &e) && e.Help != "" {
+		fmt.Fprintf(a.Stderr, "Run '%s --help' for usage.\n", e.Help)
+	}
 }
 
 // The groups under which the root's help lists the commands.

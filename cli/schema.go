@@ -17,7 +17,7 @@ fields; "weft validate" checks more, such as references and overlaps.`,
 		Example: `  weft schema > weft.schema.json
   weft schema network
   weft schema fwp -o yaml`,
-		Args: checked(cobra.MaximumNArgs(1)),
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp

@@ -22,7 +22,7 @@ func (a *app) statusCommand() *cobra.Command {
 and the objects that some node does not enforce yet.`,
 		Example: `  weft status
   weft status -o json`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	format.register(cmd, output.Table, output.JSON, output.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -42,7 +42,7 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 With --node only the machine of that name can use it.`,
 		Example: `  weft token create --node n4 --ttl 10m
   weft token create --node n4 > n4.token`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&node, "node", "", "only this node may use the token; without it any may")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid")
@@ -97,7 +97,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 		Short:   "List the join tokens that are valid",
 		Long:    "List the join tokens that are valid, the one that expires first at the top. The tokens themselves are not shown.",
 		Example: "  weft token list\n  weft token list -o json",
-		Args:    checked(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 	}
 	format.register(cmd, output.Table, output.JSON, output.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -150,7 +150,7 @@ func (a *app) tokenRevokeCommand() *cobra.Command {
 		Short:             "Make join tokens invalid",
 		Long:              "Make join tokens invalid. Machines that joined with one keep their certificates: remove those with 'weft delete node'.",
 		Example:           "  weft token revoke 5f2c9a",
-		Args:              checked(cobra.MinimumNArgs(1)),
+		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeTokens,
 	}
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {

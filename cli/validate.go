@@ -24,7 +24,7 @@ References must resolve within the files given: to check against what is stored 
 		Example: `  weft validate -f topology/
   weft validate -f network.yaml -f policies/
   weft validate -f topology/ -o json`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	files.register(cmd, "what to check")
 	format.register(cmd, output.Table, output.JSON, output.YAML)

@@ -34,7 +34,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: `  weft version
   weft version --controller
   weft version -o json`,
-		Args: checked(cobra.NoArgs),
+		Args: cobra.NoArgs,
 	}
 	format.register(cmd, output.Table, output.JSON, output.YAML)
 	cmd.Flags().BoolVar(&ask, "controller", false, "also ask the controller for its version")
