@@ -75,6 +75,8 @@ func (x *index) state() State {
 
 func (x *index) setIntent(i *topology.Intent) {
 	x.intent, x.settings, x.policies = i, i.Settings(), newPolicies(i)
+	ignored := slices.Sorted(slices.Values(x.settings.IgnoredLabels)) // nil when there are none
+	x.settings.IgnoredLabels = slices.Compact(ignored)
 	x.ports = make(map[fabric.NetworkRef][]*topology.Port)
 	for _, p := range i.Ports() {
 		x.ports[p.NetworkRef()] = append(x.ports[p.NetworkRef()], p)
