@@ -52,6 +52,11 @@ func (r *Responder) answer(ctx context.Context, req Request) Answer {
 		return Answer{ID: req.ID, Reply: &reply}
 	case req.Seen != nil:
 		return Answer{ID: req.ID, Tokens: r.takeSeen()}
+	case req.Raw != nil:
+		if err := sendFrame(*req.Raw); err != nil {
+			return Answer{ID: req.ID, Error: err.Error()}
+		}
+		return Answer{ID: req.ID}
 	case req.Run != nil && len(req.Run.Args) > 0:
 		out, err := run(ctx, *req.Run)
 		if err != nil {

@@ -48,6 +48,7 @@ type Request struct {
 	Send *Send  `json:"send,omitempty"` // send a probe
 	Seen *Seen  `json:"seen,omitempty"` // which ICMP tokens did you receive?
 	Run  *Run   `json:"run,omitempty"`  // run a command
+	Raw  *Raw   `json:"raw,omitempty"`  // send a frame as it is
 }
 
 // Send asks to probe an address.
@@ -67,6 +68,12 @@ type Seen struct{}
 type Run struct {
 	Args    []string      `json:"args"`
 	Timeout time.Duration `json:"timeout"`
+}
+
+// Raw asks to send an Ethernet frame, whatever is in it.
+type Raw struct {
+	Interface string `json:"interface"`
+	Frame     []byte `json:"frame"`
 }
 
 // Answer is one line from the program in a workload.

@@ -1,0 +1,207 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/weftfabric/weft/lab/guest"
+)
+
+// Options say what lab to build.
+type Options struct {
+	Name     string
+	Topology Topology
+	// Nodes is the number of nodes; 0 takes as many as the workloads name.
+	Nodes int
+	// BinDir holds weft-controller, weft-agent, weft-cni and weft-lab-probe.
+	BinDir string
+	// GuestDir holds the kernel for virtual machines; needed where the topology has some.
+	GuestDir string
+	StateDir string
+	// SkipVMs leaves virtual machines out.
+	SkipVMs bool
+	// Progress receives a line for each step.
+	Progress io.Writer
+	// Now tells the time, for the progress.
+	Now func() time.Time
+}
+
+// Up builds a lab, with all workloads attached and answering. When it fails, or the context is cancelled,
+// nothing is left.
+func Up(ctx context.Context, o Options) (*Record, error) {
+	files, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRecord(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.build(ctx, o, files); err != nil {
+		return nil, errors.Join(err, r.remove(ctx))
+	}
+	r.Ready = true
+	return r, r.save()
+}
+
+// check finds what is missing before anything is made.
+func (o *Options) check() (guest.Files, error) {
+	if err := checkLabName(o.Name); err != nil {
+		return guest.Files{}, err
+	}
+	if os.Geteuid() != 0 {
+		return guest.Files{}, fmt.Errorf("lab: network namespaces need root: run it with sudo")
+	}
+	var errs []error
+	for _, tool := range []string{"ip", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ping"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			errs = append(errs, fmt.Errorf("lab: %s is missing: install the packages openvswitch-switch, iproute2 and iputils-ping (or run `make deps`)", tool))
+		}
+	}
+	for _, path := range []*string{&o.BinDir, &o.GuestDir, &o.StateDir} {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return guest.Files{}, err
+		}
+		*path = abs
+	}
+	for _, program := range []string{"weft-controller", "weft-agent", "weft-cni", "weft-lab-probe"} {
+		if _, err := os.Stat(filepath.Join(o.BinDir, program)); err != nil {
+			errs = append(errs, fmt.Errorf("lab: %s is not in %s: run `make build`, or name its directory with --bin-dir", program, o.BinDir))
+		}
+	}
+	if o.SkipVMs {
+		o.Topology.Workloads = slices.DeleteFunc(slices.Clone(o.Topology.Workloads), func(w Workload) bool { return w.Spec.Type == VM })
+	}
+	files := guest.Files{Dir: o.GuestDir, Probe: filepath.Join(o.BinDir, "weft-lab-probe")}
+	if o.hasVMs() {
+		files.Busybox, _ = exec.LookPath("busybox")
+		if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+			errs = append(errs, fmt.Errorf("lab: qemu-system-x86_64 is missing: install qemu-system-x86, or leave virtual machines out with --no-vms"))
+		}
+		errs = append(errs, files.Check())
+	}
+	for _, w := range o.Topology.Workloads {
+		o.Nodes = max(o.Nodes, w.Spec.Node)
+	}
+	if o.Nodes < 1 || o.Nodes > MaxNodes {
+		errs = append(errs, fmt.Errorf("lab: %d nodes are out of range 1-%d", o.Nodes, MaxNodes))
+	}
+	return files, errors.Join(errs...)
+}
+
+func (o *Options) hasVMs() bool {
+	return slices.ContainsFunc(o.Topology.Workloads, func(w Workload) bool { return w.Spec.Type == VM })
+}
+
+// newRecord claims the lab's name.
+func newRecord(o Options) (*Record, error) {
+	r := &Record{Name: o.Name, BinDir: o.BinDir, dir: filepath.Join(o.StateDir, o.Name)}
+	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(r.dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("lab %s exists: remove it with `weft lab down --name %s`, or choose another --name", o.Name, o.Name)
+		}
+		return nil, err
+	}
+	pid := os.Getpid()
+	start, _ := startTime(pid)
+	r.Starter = Process{Name: "weft lab", PID: pid, Start: start}
+	for _, sub := range []string{"log", "workload"} {
+		if err := os.Mkdir(filepath.Join(r.dir, sub), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.save()
+}
+
+// build makes everything, in the order of dependence.
+func (r *Record) build(ctx context.Context, o Options, files guest.Files) error {
+	say := newProgress(o.Progress, o.Now)
+	mtu := o.Topology.Intent.Settings().UnderlayMTU
+	if err := r.makeNetworks(ctx); err != nil {
+		return err
+	}
+	for i := 1; i <= o.Nodes; i++ {
+		n, err := r.makeNode(ctx, i, mtu)
+		if err != nil {
+			return err
+		}
+		if err := r.startOVS(ctx, n, mtu); err != nil {
+			return err
+		}
+	}
+	if err := r.warmUnderlay(ctx); err != nil {
+		return err
+	}
+	say("%d nodes with Open vSwitch on an underlay of MTU %d", len(r.Nodes), mtu)
+
+	if err := r.startController(ctx); err != nil {
+		return err
+	}
+	say("controller answers at %s and %s", r.controllerAddr(), r.ControllerSocket())
+	if err := r.startAgents(ctx); err != nil {
+		return err
+	}
+	say("%d agents joined", len(r.Nodes))
+	if err := r.apply(ctx, o.Topology); err != nil {
+		return err
+	}
+	if err := r.WaitEnforced(ctx); err != nil {
+		return err
+	}
+	say("topology applied: %d objects, enforced on every node", o.Topology.Intent.Len())
+	return r.attachAll(ctx, o, files, say)
+}
+
+func (r *Record) startAgents(ctx context.Context) error {
+	processes := make([]Process, len(r.Nodes))
+	for i, n := range r.Nodes {
+		p, err := r.startAgent(ctx, n)
+		if err != nil {
+			return err
+		}
+		processes[i] = p
+	}
+	for i, n := range r.Nodes {
+		if err := r.waitAgent(ctx, n, processes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachAll attaches virtual machines first: they boot while the containers are attached.
+func (r *Record) attachAll(ctx context.Context, o Options, files guest.Files, say progress) error {
+	order := slices.Clone(o.Topology.Workloads)
+	slices.SortStableFunc(order, func(a, b Workload) int {
+		return boolOrder(a.Spec.Type == VM, b.Spec.Type == VM)
+	})
+	for _, w := range order {
+		a, err := r.attach(ctx, w, files)
+		if err != nil {
+			return err
+		}
+		say("%s %s on %s: %s", w.Spec.Type, w.Ref(), a.Node, addressText(a))
+	}
+	for _, a := range r.Workloads {
+		if err := r.waitWorkload(ctx, a); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(r.Workloads, func(a, b Attached) int { return compareRef(a, b) })
+	if err := r.WaitEnforced(ctx); err != nil {
+		return err
+	}
+	say("%d workloads answer", len(r.Workloads))
+	return nil
+}
