@@ -105,7 +105,11 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 		b = appendHeader(be.AppendUint16(b, wholePacket), a.Src.Field, false)
 		return append(b, zeros[:6]...), errors.Join(a.Src.check(), checkRegister(a.Src))
 	case SetField:
-		return appendOXM(append(b, 0, actSetField, 0, 0), a.Field, a.Value, a.Mask)
+		b = append(b, 0, actSetField, 0, 0)
+		if a.Field == InPort {
+			return appendInPort(b, a)
+		}
+		return appendOXM(b, a.Field, a.Value, a.Mask)
 	case Move:
 		err := errors.Join(a.Src.check(), a.Dst.check())
 		if err == nil && a.Src.Bits != a.Dst.Bits {
@@ -142,6 +146,15 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 		return be.AppendUint32(append(b, 0, actMeter, 0, 0), a.ID), nil
 	}
 	return nil, fmt.Errorf("actions of type %T are not supported", a)
+}
+
+// appendInPort appends the 16-bit field of the input port: Open vSwitch reads the 32-bit one, but doesn't set it.
+func appendInPort(b []byte, a SetField) ([]byte, error) {
+	p := a.Value.Lo
+	if a.Mask != ones(InPort.Bits()) || p >= maxPort && p < 0xffffff00 {
+		return nil, errors.New("the input port is set as a whole, to a port below 65280 or a reserved one")
+	}
+	return be.AppendUint16(be.AppendUint32(b, classNXM0<<16|2), uint16(p)), nil
 }
 
 // checkRegister reports a source of output that the switch has no room for: it holds a port of 16 or 32 bits.

@@ -87,7 +87,7 @@ var oxmNames = map[string]Field{
 
 // nxmHeaders are the older headers of fields, which a switch may still send.
 var nxmHeaders = map[uint32]Field{
-	headerKey(classNXM1, 16): TunID, headerKey(classNXM0, 1): EthDst, headerKey(classNXM0, 2): EthSrc,
+	headerKey(classNXM0, 0): InPort, headerKey(classNXM1, 16): TunID, headerKey(classNXM0, 1): EthDst, headerKey(classNXM0, 2): EthSrc,
 	headerKey(classNXM0, 3): EthType, headerKey(classNXM0, 6): IPProto, headerKey(classNXM1, 28): IPECN,
 	headerKey(classNXM0, 7): IPv4Src, headerKey(classNXM0, 8): IPv4Dst,
 	headerKey(classNXM1, 19): IPv6Src, headerKey(classNXM1, 20): IPv6Dst, headerKey(classNXM1, 27): IPv6Label,
@@ -134,7 +134,7 @@ func indexHeaders() map[uint32]Field {
 
 // fieldInfos follows lib/meta-flow.xml and include/openvswitch/meta-flow.h of Open vSwitch 3.1.
 var fieldInfos = [lastField]fieldInfo{
-	InPort:        {"in_port_oxm", "in_port", "OXM_OF_IN_PORT", classOXM, 0, 4, 32, formPort},
+	InPort:        {"in_port", "in_port_oxm", "OXM_OF_IN_PORT", classOXM, 0, 4, 32, formPort},
 	Metadata:      {"metadata", "", "OXM_OF_METADATA", classOXM, 2, 8, 64, formHex},
 	TunID:         {"tun_id", "tunnel_id", "NXM_NX_TUN_ID", classOXM, 38, 8, 64, formHex},
 	TunSrc:        {"tun_src", "", "NXM_NX_TUN_IPV4_SRC", classNXM1, 31, 4, 32, formIPv4},

@@ -77,7 +77,7 @@ func (g GroupDesc) String() string {
 	}
 	for _, k := range g.Buckets {
 		fmt.Fprintf(&b, ",bucket=bucket_id:%d,", k.ID)
-		if g.Type == GroupSelect {
+		if g.Type == GroupSelect && k.Weight != 1 {
 			fmt.Fprintf(&b, "weight:%d,", k.Weight)
 		}
 		if k.WatchPort != 0 {

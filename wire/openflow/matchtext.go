@@ -108,8 +108,6 @@ func (m Match) String() string {
 // matchName returns the name that ovs-ofctl gives to a field in a match.
 func matchName(f Field) string {
 	switch f {
-	case InPort:
-		return "in_port"
 	case EthSrc:
 		return "dl_src"
 	case EthDst:
@@ -164,6 +162,8 @@ func (fm FieldMatch) String() string {
 		return name + "=" + printfHex(v) + "/" + printfHex(mask)
 	case i.form == formDecimal && !full:
 		return name + "=" + hexText(v) + "/" + hexText(mask)
+	case i.form == formTunFlags:
+		return name + "=" + map[bool]string{true: "-oam", false: "+oam"}[v.IsZero()]
 	case i.form == formCTState:
 		return name + "=" + flagsText(flagNames(formCTState), v, mask.And(ones(8)))
 	}

@@ -151,12 +151,18 @@ func (c *cursor) match() (Match, error) {
 	case kind != 1:
 		return nil, fmt.Errorf("match type %d is not supported", kind)
 	}
-	return fields.fields()
+	return fields.fields(refuseUnknown)
 }
+
+// What to do with a field that isn't one of ours.
+const (
+	refuseUnknown = false
+	skipUnknown   = true
+)
 
 // fields reads the rest of the cursor as OXM fields. Fields of the older and of the wider headers become
 // ours: VLAN id and priority the TCI, packet registers our registers.
-func (c *cursor) fields() (Match, error) {
+func (c *cursor) fields(skip bool) (Match, error) {
 	var out []FieldMatch
 	vlan := FieldMatch{Field: VLANTCI}
 	for len(c.b) > 0 && !c.bad {
@@ -182,12 +188,18 @@ func (c *cursor) fields() (Match, error) {
 			if err != nil {
 				return nil, err
 			}
+			if o.num >= 8 && skip {
+				continue
+			}
 			if o.num >= 8 {
 				return nil, fmt.Errorf("packet register %d is not supported", o.num)
 			}
 			r := Reg0 + Field(2*o.num)
 			out = append(out, FieldMatch{r, v.shr(32), m.shr(32)}, FieldMatch{r + 1, v.And(ones(32)), m.And(ones(32))})
 		default:
+			if _, known := fieldsByHeader[headerKey(o.class, o.num)]; !known && skip {
+				continue
+			}
 			fm, err := o.fieldMatch()
 			if err != nil {
 				return nil, err

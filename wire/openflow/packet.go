@@ -94,7 +94,7 @@ func decodePacketIn(body []byte) (PacketIn, error) {
 			v.skip(4) // aligned to 8 octets
 			p.Cookie = v.u64()
 		case pinMetadata:
-			if p.Metadata, err = v.fields(); err != nil {
+			if p.Metadata, err = v.fields(skipUnknown); err != nil {
 				return p, fmt.Errorf("packet-in: metadata: %w", err)
 			}
 		case pinUserdata:
