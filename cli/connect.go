@@ -18,49 +18,42 @@ import (
 	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
 )
 
-// DefaultServer is where the commands look for the controller unless told otherwise.
-const DefaultServer = "unix:///run/weft/controller.sock"
-
-// connectionFlags say where the controller is and how to prove who we are. Each has an environment variable.
+// connectionFlags say where the controller is, and who we are.
 type connectionFlags struct {
-	server, ca, cert, key string
+	server      string
+	credentials credentialFlags
 }
 
 func (f *connectionFlags) register(root *cobra.Command) {
-	flags := root.PersistentFlags()
-	flags.StringVar(&f.server, "server", "", "controller: unix:///PATH or https://HOST:PORT (WEFT_SERVER; default "+DefaultServer+")")
-	flags.StringVar(&f.ca, "ca", "", "file of the CA certificate that the controller must have (WEFT_CA)")
-	flags.StringVar(&f.cert, "cert", "", "file of our client certificate (WEFT_CERT)")
-	flags.StringVar(&f.key, "key", "", "file of our private key (WEFT_KEY)")
-	for _, name := range []string{"ca", "cert", "key"} {
-		complete(root, name, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveDefault // files
-		})
-	}
+	root.PersistentFlags().StringVar(&f.server, "server", "", "controller: unix:///PATH or https://HOST:PORT (WEFT_SERVER; default "+apiclient.DefaultServer+")")
 	complete(root, "server", cobra.NoFileCompletions)
-}
-
-// options joins flags, environment and defaults.
-func (a *app) options() apiclient.Options {
-	return apiclient.Options{
-		Server: a.server(),
-		CA:     cmp.Or(a.conn.ca, a.Getenv("WEFT_CA")),
-		Cert:   cmp.Or(a.conn.cert, a.Getenv("WEFT_CERT")),
-		Key:    cmp.Or(a.conn.key, a.Getenv("WEFT_KEY")),
-	}
+	f.credentials.register(root)
 }
 
 func (a *app) server() string {
-	return cmp.Or(a.conn.server, a.Getenv("WEFT_SERVER"), DefaultServer)
+	return cmp.Or(a.conn.server, a.Getenv("WEFT_SERVER"), apiclient.DefaultServer)
 }
 
 // client returns a client of the controller; nothing is sent yet.
 func (a *app) client(cmd *cobra.Command) (weftv1connect.IntentServiceClient, error) {
-	c, err := apiclient.Intent(a.options())
+	files, given, err := a.conn.credentials.files(a.Getenv)
 	if err != nil {
 		return nil, usage(cmd, "%w", err)
 	}
-	return c, nil
+	var credentials *apiclient.Credentials
+	switch remote := strings.HasPrefix(a.server(), "https:"); {
+	case remote && !given:
+		return nil, usage(cmd, "%s wants to know who we are: give --credentials DIR (or WEFT_CREDENTIALS)", a.server())
+	case remote:
+		if credentials, err = files.load(); err != nil {
+			return nil, refused("can't read the credentials: %w", err)
+		}
+	}
+	c, err := apiclient.New(a.server(), credentials)
+	if err != nil {
+		return nil, usage(cmd, "%w", err)
+	}
+	return c.Intent, nil
 }
 
 // call makes one call and says in the user's words why it failed.
@@ -88,7 +81,7 @@ func explain(server string, err error) error {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
 		return &Error{Code: ExitUnreachable, Err: fmt.Errorf("the controller at %s can't answer now: %s", server, ce.Message())}
 	case connect.CodeUnauthenticated:
-		return refused("the controller at %s doesn't know us: %s; give a client certificate with --cert and --key", server, ce.Message())
+		return refused("the controller at %s doesn't know us: %s; give an admin's certificate with --credentials", server, ce.Message())
 	case connect.CodePermissionDenied:
 		return refused("not allowed: %s", ce.Message())
 	}
@@ -99,7 +92,6 @@ func explain(server string, err error) error {
 func unreachable(server string, err *connect.Error) string {
 	var (
 		unknownCA x509.UnknownAuthorityError
-		hostname  x509.HostnameError
 		alert     tls.AlertError
 		record    tls.RecordHeaderError
 	)
@@ -111,13 +103,11 @@ func unreachable(server string, err *connect.Error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused; is weft-controller running there? Name another with --server or WEFT_SERVER"
 	case errors.As(err, &unknownCA):
-		return "its certificate is not signed by a CA that we trust; give the controller's CA with --ca"
-	case errors.As(err, &hostname):
-		return hostname.Error() + "; use a name or address that the certificate holds"
+		return "it does not belong to the fabric that our CA certificate is of; use its own --credentials"
 	case errors.As(err, &alert):
-		return "it refused our certificate (" + alert.Error() + "); give one with --cert and --key"
+		return "it refused our certificate (" + alert.Error() + "); use an admin's --credentials"
 	case errors.As(err, &record):
-		return "it doesn't speak TLS; use http:// or the right port"
+		return "it doesn't speak TLS; is the port right?"
 	case err.Code() == connect.CodeUnimplemented || strings.Contains(err.Message(), "404"):
 		return "something else than a weft controller listens there (" + err.Message() + ")"
 	}
