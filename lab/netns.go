@@ -65,12 +65,10 @@ var (
 	noNetfilter = []string{"bridge/bridge-nf-call-iptables=0", "bridge/bridge-nf-call-ip6tables=0", "bridge/bridge-nf-call-arptables=0"}
 )
 
-// ipBatch runs lines of `ip`, all or the first ones up to an error.
-func ipBatch(ctx context.Context, lines ...string) error {
-	if _, err := commandWith(ctx, strings.Join(lines, "\n")+"\n", nil, "ip", "-batch", "-"); err != nil {
-		return fmt.Errorf("%w\nlines were:\n%s", err, strings.Join(lines, "\n"))
-	}
-	return nil
+// runIP runs lines of `ip`, all or the first ones up to an error.
+func runIP(ctx context.Context, lines ...string) error {
+	_, err := command(ctx, "sh", "-ec", "ip "+strings.Join(lines, "\nip "))
+	return err
 }
 
 // deleteNamespace removes a namespace; removing what is not there succeeds.

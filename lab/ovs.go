@@ -66,7 +66,7 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 		"--", "add-port", "br-ul", "eth0", "--", "set", "interface", "br-ul", fmt.Sprintf("mtu_request=%d", mtu)); err != nil {
 		return err
 	}
-	return ipBatch(ctx,
+	return runIP(ctx,
 		fmt.Sprintf("-n %s addr add %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
 		fmt.Sprintf("-n %s link set br-ul up", n.Namespace))
 }

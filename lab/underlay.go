@@ -80,7 +80,7 @@ func (r *Record) makeNode(ctx context.Context, index, mtu int) (Node, error) {
 	if err := r.makeNamespace(ctx, n.Namespace, append(append([]string{}, noIPv6...), noNetfilter...)...); err != nil {
 		return n, err
 	}
-	return n, ipBatch(ctx,
+	return n, runIP(ctx,
 		fmt.Sprintf("link add %s netns %s mtu %d type veth peer name eth0 netns %s mtu %d", name, r.underlayNamespace(), mtu, n.Namespace, mtu),
 		fmt.Sprintf("-n %s link set %s master %s up", r.underlayNamespace(), name, underlayBridge),
 		fmt.Sprintf("-n %s link set eth0 up", n.Namespace),

@@ -1,0 +1,103 @@
+package lab
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs/ovstest"
+)
+
+// Switches and wires alone, without controller and agents: built, crashed, and removed from the record.
+func TestNodesAndRemoval(t *testing.T) {
+	ovstest.Require(t)
+	state := shortDir(t)
+	o := Options{Name: "rig", StateDir: state, BinDir: "/nonexistent", Now: time.Now}
+	r, err := newRecord(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.remove(context.Background()) })
+	ctx := t.Context()
+	if err := r.makeNetworks(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i <= 2; i++ {
+		n, err := r.makeNode(ctx, i, 1500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.startOVS(ctx, n, 1500); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.warmUnderlay(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command(ctx, within(r.Nodes[0].Namespace, "ping", "-c", "1", "-w", "5", hostAddr(managementNet, controllerHost).String())...); err != nil {
+		t.Errorf("a node does not reach the controller's namespace: %v", err)
+	}
+
+	if _, err := newRecord(o); err == nil || !strings.Contains(err.Error(), "lab rig exists") {
+		t.Errorf("a second lab of one name: %v", err)
+	}
+
+	// As after a crash: what a process of the lab left is all there is.
+	found, err := Open(state, "rig")
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := found.Namespaces
+	processes := append(found.Processes, marked(found.dir)...)
+	if len(namespaces) != 4 || len(processes) < 4 {
+		t.Fatalf("the record holds namespaces %v and processes %v", namespaces, processes)
+	}
+	if err := Down(ctx, state, "rig"); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range processes {
+		if p.Alive() {
+			t.Errorf("process %+v lives", p)
+		}
+	}
+	for _, name := range namespaces {
+		if _, err := os.Lstat(filepath.Join(netnsDir, name)); err == nil {
+			t.Errorf("namespace %s is there", name)
+		}
+	}
+	if _, err := os.Stat(found.dir); err == nil {
+		t.Errorf("%s is there", found.dir)
+	}
+	if err := r.remove(ctx); err != nil {
+		t.Errorf("removing what is not there: %v", err)
+	}
+}
+
+// A process id alone is not enough to end a process.
+func TestStopKnowsOtherProcesses(t *testing.T) {
+	own, ok := startTime(os.Getpid())
+	if !ok {
+		t.Fatal("our own process does not live")
+	}
+	other := Process{Name: "another", PID: os.Getpid(), Start: own + 1}
+	if other.Alive() {
+		t.Error("a process with another start time counts as alive")
+	}
+	if err := stop([]Process{other}); err != nil {
+		t.Error(err)
+	}
+}
+
+// shortDir is a temporary directory whose sockets' paths fit into 108 bytes.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wlab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
