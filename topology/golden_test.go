@@ -44,7 +44,8 @@ func TestProblems(t *testing.T) {
 				got = problems.Error() + "\n"
 			}
 			if *update {
-				archive.Files = append(inputs, txtar.File{Name: "problems", Data: []byte(got)})
+				inputs = append(inputs, txtar.File{Name: "problems", Data: []byte(got)})
+				archive.Files = inputs
 				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
 					t.Fatal(err)
 				}

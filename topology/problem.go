@@ -59,6 +59,8 @@ func (p Problem) Compare(o Problem) int {
 }
 
 // Problems are all findings about an input. Functions of this package return them sorted, each once.
+//
+//nolint:errname // most of its uses are as a list, of warnings too
 type Problems []Problem
 
 // Error returns one line per problem, warnings too.

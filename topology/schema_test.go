@@ -127,7 +127,7 @@ func TestPageExamplesAreValid(t *testing.T) {
 }
 
 func TestSchemaOfUnknownKind(t *testing.T) {
-	if _, err := topology.Schema("Netwrok"); err == nil || !strings.Contains(err.Error(), `did you mean "Network"`) {
+	if _, err := topology.Schema("Networks"); err == nil || !strings.Contains(err.Error(), `did you mean "Network"`) {
 		t.Errorf("error %v", err)
 	}
 	all := schemaOf(t, "")

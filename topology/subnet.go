@@ -38,7 +38,7 @@ func (s Subnet) Gateway(p netip.Prefix) netip.Addr {
 // the IPv4 broadcast address. In an IPv6 range the network address is the subnet-router anycast address
 // (RFC 4291, section 2.6.1).
 func Usable(p netip.Prefix, a netip.Addr) bool {
-	return p.Contains(a) && a != p.Masked().Addr() && !(p.Addr().Is4() && a == lastAddr(p))
+	return p.Contains(a) && a != p.Masked().Addr() && (!p.Addr().Is4() || a != lastAddr(p))
 }
 
 // lastAddr returns the last address of a range: the broadcast address of an IPv4 subnet.

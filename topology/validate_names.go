@@ -96,11 +96,12 @@ func checkLabel(key, value string) error {
 // CheckLabelKey reports why s is not a label key: an optional DNS-1123 subdomain and "/", then a name of at
 // most 63 letters, digits, '-', '_' and '.'.
 func CheckLabelKey(s string) error {
-	prefix, name, ok := strings.Cut(s, "/")
-	if !ok {
-		prefix, name = "", s
-	} else if err := checkSubdomain(prefix); err != nil {
-		return fmt.Errorf("label key %q: the part before '/' %w", clip(s), err)
+	name := s
+	if prefix, rest, ok := strings.Cut(s, "/"); ok {
+		if err := checkSubdomain(prefix); err != nil {
+			return fmt.Errorf("label key %q: the part before '/' %w", clip(s), err)
+		}
+		name = rest
 	}
 	if name == "" {
 		return fmt.Errorf("label key %q has no name", clip(s))
