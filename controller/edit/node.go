@@ -1,0 +1,175 @@
+package edit
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/weftfabric/weft/controller/compile"
+	"github.com/weftfabric/weft/controller/state"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/topology"
+)
+
+// Register announces a node. Two nodes can't have one tunnel address.
+func Register(v *state.View, name fabric.NodeName, n compile.NodeState) (state.Batch, error) {
+	if !n.VTEP.IsValid() || n.VTEP.IsUnspecified() || n.VTEP.IsMulticast() || n.VTEP.IsLoopback() || n.VTEP.Zone() != "" {
+		return state.Batch{}, invalid("%q can't be a tunnel address: give an address of the node that the other nodes reach", n.VTEP)
+	}
+	for _, other := range slices.Sorted(maps.Keys(v.Nodes)) {
+		if other != name && v.Nodes[other].VTEP == n.VTEP {
+			return state.Batch{}, invalid("tunnel address %s belongs to node %s: give each node its own, or delete that node", n.VTEP, other)
+		}
+	}
+	if old, ok := v.Nodes[name]; ok && old.VTEP == n.VTEP && maps.Equal(old.Labels, n.Labels) {
+		return state.Batch{}, nil
+	}
+	return batch(compile.Change{Node: &compile.NodeChange{Name: name, State: &n}}), nil
+}
+
+// DeleteNode removes a node with all that it holds: leases, bound Ports, its membership.
+func DeleteNode(v *state.View, name fabric.NodeName) state.Batch {
+	b := state.Batch{Expel: name}
+	add := func(c compile.Change) { b.Changes = append(b.Changes, state.Change{Change: c}) }
+	for _, k := range sortedKeys(v.Leases, compareLeases) {
+		if v.Leases[k].Node == name {
+			add(compile.Change{Lease: &compile.LeaseChange{Key: k}})
+		}
+	}
+	for _, ref := range sortedKeys(v.Bindings, fabric.PortRef.Compare) {
+		if v.Bindings[ref] == name {
+			add(compile.Change{Binding: &compile.BindingChange{Port: ref}})
+		}
+	}
+	if _, ok := v.Nodes[name]; ok {
+		add(compile.Change{Node: &compile.NodeChange{Name: name}})
+	}
+	return b
+}
+
+// LeaseRequest asks for a block of addresses.
+type LeaseRequest struct {
+	Network fabric.NetworkRef
+	Subnet  string // empty: the first that has the family
+	IPv6    bool
+}
+
+// LeaseBlock leases the lowest free block of a subnet to a node.
+func LeaseBlock(v *state.View, node fabric.NodeName, r LeaseRequest) (netip.Prefix, state.Batch, error) {
+	if err := registered(v, node); err != nil {
+		return netip.Prefix{}, state.Batch{}, err
+	}
+	subnet, rng, err := r.subnet(v.Intent)
+	if err != nil {
+		return netip.Prefix{}, state.Batch{}, err
+	}
+	var taken []netip.Prefix
+	for k := range v.Leases {
+		if k.Network == r.Network {
+			taken = append(taken, k.Prefix)
+		}
+	}
+	bits := topology.LeaseBits(v.Intent.Settings().NodeBlock, rng)
+	block, err := topology.NextBlock(rng, bits, taken)
+	if errors.Is(err, topology.ErrAddressesExhausted) {
+		return netip.Prefix{}, state.Batch{}, &Error{Reason: Exhausted, Message: fmt.Sprintf("network %s: %v", r.Network, err)}
+	} else if err != nil {
+		return netip.Prefix{}, state.Batch{}, err
+	}
+	return block, batch(compile.Change{Lease: &compile.LeaseChange{
+		Key: compile.LeaseKey{Network: r.Network, Prefix: block}, Lease: &compile.Lease{Node: node, Subnet: subnet}}}), nil
+}
+
+// subnet returns the name of the subnet that is asked for, and its range of the family.
+func (r LeaseRequest) subnet(i *topology.Intent) (string, netip.Prefix, error) {
+	n := i.Network(r.Network)
+	if n == nil {
+		return "", netip.Prefix{}, notFound("network %s does not exist", r.Network)
+	}
+	family := "IPv4"
+	if r.IPv6 {
+		family = "IPv6"
+	}
+	for _, s := range n.Spec.Subnets {
+		if r.Subnet != "" && s.Name != r.Subnet {
+			continue
+		}
+		rng := s.IPv4
+		if r.IPv6 {
+			rng = s.IPv6
+		}
+		if rng.IsValid() {
+			return s.Name, rng, nil
+		}
+		if r.Subnet != "" {
+			return "", rng, notFound("subnet %s of network %s has no %s range", r.Subnet, r.Network, family)
+		}
+	}
+	if r.Subnet != "" {
+		return "", netip.Prefix{}, notFound("network %s has no subnet %s", r.Network, r.Subnet)
+	}
+	return "", netip.Prefix{}, notFound("network %s has no subnet with an %s range", r.Network, family)
+}
+
+// ReleaseBlock ends a lease of a node; one that it doesn't have is no error.
+func ReleaseBlock(v *state.View, node fabric.NodeName, key compile.LeaseKey) state.Batch {
+	if l, ok := v.Leases[key]; !ok || l.Node != node {
+		return state.Batch{}
+	}
+	return batch(compile.Change{Lease: &compile.LeaseChange{Key: key}})
+}
+
+// FindPort returns the declared Port that a name or a UID stands for.
+func FindPort(v *state.View, name string) (fabric.PortRef, error) {
+	if ref, err := fabric.ParsePortRef(name); err == nil {
+		if v.Intent.Port(ref) == nil {
+			return ref, notFound("port %s is not declared: apply a Port of that name first", ref)
+		}
+		return ref, nil
+	}
+	for _, p := range v.Intent.Ports() {
+		if topology.PortUID(p.Ref()) == name {
+			return p.Ref(), nil
+		}
+	}
+	return fabric.PortRef{}, notFound("no declared port has the name or UID %.80q", name)
+}
+
+// BindPort places a Port on a node; whoever had it before loses it.
+func BindPort(v *state.View, node fabric.NodeName, ref fabric.PortRef) (state.Batch, error) {
+	if err := registered(v, node); err != nil {
+		return state.Batch{}, err
+	}
+	if v.Intent.Port(ref) == nil {
+		return state.Batch{}, notFound("port %s is not declared: apply a Port of that name first", ref)
+	}
+	if v.Bindings[ref] == node {
+		return state.Batch{}, nil
+	}
+	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
+}
+
+// ReleasePort takes a Port off a node; one that is elsewhere stays there.
+func ReleasePort(v *state.View, node fabric.NodeName, ref fabric.PortRef) state.Batch {
+	if v.Bindings[ref] != node {
+		return state.Batch{}
+	}
+	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref}})
+}
+
+func registered(v *state.View, node fabric.NodeName) error {
+	if _, ok := v.Nodes[node]; !ok {
+		return invalid("node %s has not registered its tunnel address yet: call Register first", node)
+	}
+	return nil
+}
+
+func batch(changes ...compile.Change) state.Batch {
+	var b state.Batch
+	for _, c := range changes {
+		b.Changes = append(b.Changes, state.Change{Change: c})
+	}
+	return b
+}

@@ -1,0 +1,129 @@
+// Package apiclient dials a controller, for the command line and for agents.
+//
+// A server is "unix:///path", the controller's socket on its own machine, or "https://host:port" with a client
+// certificate of the fabric's CA. The package knows nothing of how the controller works.
+package apiclient
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
+)
+
+// DefaultServer is where a controller on this machine listens.
+const DefaultServer = "unix:///run/weft/controller.sock"
+
+// DefaultPort is the controller's TCP port, for servers that are given without one.
+const DefaultPort = "7600"
+
+const (
+	dialTimeout = 5 * time.Second
+	// CallTimeout bounds every call that is not a stream and whose context has no deadline.
+	CallTimeout = 35 * time.Second
+	// A peer that doesn't answer pings for this long is given up, with all streams.
+	pingAfter, pingTimeout = 15 * time.Second, 10 * time.Second
+)
+
+// Client speaks to one controller. Making one does not connect; the first call does.
+type Client struct {
+	// Server is the URL that the client was made with.
+	Server string
+	Intent weftv1connect.IntentServiceClient
+	Node   weftv1connect.NodeServiceClient
+
+	join      weftv1connect.JoinServiceClient
+	transport *http.Transport
+}
+
+// New returns a client of a server. Credentials are needed for https, and must be nil for a unix socket.
+func New(server string, credentials *Credentials) (*Client, error) {
+	var config *tls.Config
+	if credentials != nil {
+		config = credentials.tlsConfig()
+	}
+	return newClient(server, config)
+}
+
+func newClient(server string, config *tls.Config) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, fmt.Errorf("server %q is not a URL: %w", server, err)
+	}
+	switch {
+	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
+		if config != nil {
+			return nil, fmt.Errorf("server %s: a unix socket takes no certificate: leave it out", server)
+		}
+		return unixClient(server, u.Path), nil
+	case u.Scheme == "https" && u.Hostname() != "" && strings.Trim(u.Path, "/") == "":
+		if config == nil {
+			return nil, fmt.Errorf("server %s: a client certificate is needed: give the directory that holds it", server)
+		}
+		host := u.Host
+		if u.Port() == "" {
+			host = net.JoinHostPort(u.Hostname(), DefaultPort)
+		}
+		return tlsClient(server, "https://"+host, config), nil
+	}
+	return nil, fmt.Errorf("server %q: write unix:///path/of/socket or https://host:port", server)
+}
+
+func unixClient(server, path string) *Client {
+	t := transport()
+	t.Protocols.SetUnencryptedHTTP2(true)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", path)
+	}
+	return assemble(server, "http://controller", t)
+}
+
+func tlsClient(server, base string, config *tls.Config) *Client {
+	t := transport()
+	t.Protocols.SetHTTP2(true)
+	t.TLSClientConfig = config
+	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	return assemble(server, base, t)
+}
+
+func transport() *http.Transport {
+	return &http.Transport{
+		Protocols: new(http.Protocols), TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: 2 * time.Minute,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: 30 * time.Second},
+	}
+}
+
+func assemble(server, base string, t *http.Transport) *Client {
+	h := &http.Client{Transport: t}
+	deadline := connect.WithInterceptors(connect.UnaryInterceptorFunc(withDeadline))
+	return &Client{
+		Server: server, transport: t,
+		Intent: weftv1connect.NewIntentServiceClient(h, base, deadline),
+		Node:   weftv1connect.NewNodeServiceClient(h, base, deadline),
+		join:   weftv1connect.NewJoinServiceClient(h, base, deadline),
+	}
+}
+
+func withDeadline(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		if _, has := ctx.Deadline(); !has {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, CallTimeout)
+			defer cancel()
+		}
+		return next(ctx, req)
+	}
+}
+
+// Close closes the connections that no call uses. Streams end with their contexts.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
