@@ -279,11 +279,17 @@ func facts(s compile.State) []compile.Change {
 }
 
 // startState is a working fabric: the networks a/x and b/x are peered, a/y stands alone; n1 and n2 host a/x,
-// n3 hosts b/x, n4 hosts a/y.
+// n3 hosts b/x, n4 hosts a/y. A policy of b/x selects workloads of a/x.
 func startState(testing.TB) compile.State {
 	s := after(emptyState(),
 		compile.Change{Object: tenant("a", "gold", "")}, compile.Change{Object: tenant("b", "iron", "")},
 		compile.Change{Object: peering(netAX, netBX)}, compile.Change{Object: peering(netBX, netAX)},
+		compile.Change{Object: object(&topology.FirewallPolicy{
+			Metadata: topology.Metadata{Tenant: "b", Name: "from-a"},
+			Spec: topology.FirewallPolicySpec{Ingress: []topology.Rule{{From: []topology.Peer{{Workloads: &topology.WorkloadPeer{
+				Tenant: "a", Network: "x", Selector: topology.Selector{MatchLabels: fabric.Labels{"app": "web"}},
+			}}}}}},
+		})},
 		compile.Change{Object: port(worldPorts[0], "x", fabric.Labels{"app": "web"}, netip.MustParseAddr("10.0.0.200"))},
 		compile.Change{Object: port(worldPorts[1], "x", fabric.Labels{"app": "web"})},
 		compile.Change{Lease: &compile.LeaseChange{Key: lease(netAX, 0), Lease: &compile.Lease{Node: "n1", Subnet: "main"}}},
