@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -18,18 +19,68 @@ import (
 	"github.com/weftfabric/weft/agent/pipeline"
 )
 
-// udpEnv makes the test binary a small UDP program within a namespace: "echo ADDR", "ask FROM TO", "send FROM TO".
-const udpEnv = "WEFT_PIPELINE_TEST_UDP"
+// talkEnv makes the test binary a small program within a namespace: "echo ADDR", "ask FROM TO" and "send FROM TO"
+// speak UDP, "tcp-echo ADDR" and "tcp-ask FROM TO" TCP.
+const talkEnv = "WEFT_PIPELINE_TEST_TALK"
 
 func TestMain(m *testing.M) {
-	if args := strings.Fields(os.Getenv(udpEnv)); len(args) > 0 {
-		if err := udp(args); err != nil {
+	if args := strings.Fields(os.Getenv(talkEnv)); len(args) > 0 {
+		if err := talk(args); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(m.Run())
+}
+
+func talk(args []string) error {
+	switch args[0] {
+	case "tcp-echo":
+		return tcpEcho(args[1])
+	case "tcp-ask":
+		return tcpAsk(args[1], args[2])
+	}
+	return udp(args)
+}
+
+func tcpEcho(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		_, _ = io.Copy(conn, conn)
+		_ = conn.Close()
+	}
+}
+
+// tcpAsk exchanges some segments: what one node remembers must serve for all of them.
+func tcpAsk(from, to string) error {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), Timeout: 5 * time.Second}
+	conn, err := d.Dial("tcp", to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	buf := make([]byte, 10_000)
+	for range 10 {
+		if _, err := conn.Write(buf); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, buf); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func udp(args []string) error {
@@ -126,15 +177,15 @@ func (n *realNode) in(t *testing.T, workload string, args ...string) string {
 	return sh(t, "ip", append([]string{"netns", "exec", n.workloads[workload]}, args...)...)
 }
 
-// udp starts the test binary as a UDP program in a workload's namespace.
-func (n *realNode) udp(ctx context.Context, t *testing.T, workload, args string) *exec.Cmd {
+// talk starts the test binary as one of talkEnv's programs in a workload's namespace.
+func (n *realNode) talk(ctx context.Context, t *testing.T, workload, args string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", n.workloads[workload], self)
-	cmd.Env = append(os.Environ(), udpEnv+"="+args)
+	cmd.Env = append(os.Environ(), talkEnv+"="+args)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

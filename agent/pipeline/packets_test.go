@@ -89,20 +89,25 @@ func TestRepliesToDeniedConnections(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
-	echo := b.udp(ctx, t, "w1", "echo 10.0.0.65:3000")
-	if err := a.udp(ctx, t, "v1", "ask 10.0.0.11:1000 10.0.0.65:3000").Wait(); err != nil {
+	echo := b.talk(ctx, t, "w1", "echo 10.0.0.65:3000")
+	if err := a.talk(ctx, t, "v1", "ask 10.0.0.11:1000 10.0.0.65:3000").Wait(); err != nil {
 		t.Errorf("an allowed UDP query got no answer: %v", err)
+	}
+	tcpEcho := b.talk(ctx, t, "w1", "tcp-echo 10.0.0.65:4000")
+	until(t, "w1 listens", func() bool { return strings.Contains(b.in(t, "w1", "ss", "-ltn"), ":4000") })
+	if err := a.talk(ctx, t, "v1", "tcp-ask 10.0.0.11:1001 10.0.0.65:4000").Wait(); err != nil {
+		t.Errorf("an allowed TCP connection fails: %v", err)
 	}
 	if n := a.drops(t)[pipeline.DropPolicyDeny]; n != 0 {
 		t.Errorf("%d packets of an allowed connection were denied", n)
 	}
 
-	ask := a.udp(ctx, t, "v1", "send 10.0.0.11:1000 10.0.0.65:2000")
+	ask := a.talk(ctx, t, "v1", "send 10.0.0.11:1000 10.0.0.65:2000")
 	until(t, "node-b denies", func() bool { return b.drops(t)[pipeline.DropPolicyDeny] > 0 })
-	reply := b.udp(ctx, t, "w1", "send 10.0.0.65:2000 10.0.0.11:1000")
+	reply := b.talk(ctx, t, "w1", "send 10.0.0.65:2000 10.0.0.11:1000")
 	until(t, "node-a denies the forged reply", func() bool { return a.drops(t)[pipeline.DropPolicyDeny] > 0 })
 	cancel()
-	for _, cmd := range []interface{ Wait() error }{echo, ask, reply} {
+	for _, cmd := range []interface{ Wait() error }{echo, tcpEcho, ask, reply} {
 		_ = cmd.Wait() // ended by cancel
 	}
 }
