@@ -51,10 +51,8 @@ func (f Flow) Key() FlowKey {
 func (m Match) Canonical() Match {
 	out := make([]FieldMatch, 0, len(m))
 	for _, fm := range m {
-		fm.Mask = fm.Mask.And(ones(fm.Field.Bits()))
+		fm.Mask = fm.Mask.And(significant(fm.Field))
 		switch fm.Field {
-		case CTState: // the switch has 8 of its 32 bits
-			fm.Mask = fm.Mask.And(ones(8))
 		case VLANTCI: // the priority doesn't count without a VLAN header and an id
 			if fm.Value.Lo&(vlanVID|vlanPresent)&fm.Mask.Lo == 0 {
 				fm.Mask.Lo &^= vlanPCP
@@ -72,6 +70,14 @@ func (m Match) Canonical() Match {
 		out = append(out, fm)
 	}
 	return NewMatch(out...)
+}
+
+// significant returns the bits of a field that the switch has: 8 of the 32 bits of CTState.
+func significant(f Field) Value {
+	if f == CTState {
+		return ones(8)
+	}
+	return ones(f.Bits())
 }
 
 func canonicalActions(actions []Action) []Action {
@@ -92,7 +98,7 @@ func canonicalAction(a Action) Action {
 			return Controller{}
 		}
 	case SetField:
-		a.Mask = a.Mask.And(ones(a.Field.Bits()))
+		a.Mask = a.Mask.And(significant(a.Field))
 		a.Value = a.Value.And(a.Mask)
 		return a
 	case Controller:

@@ -66,9 +66,14 @@ func Dial(ctx context.Context, socketPath string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("openflow: connect to the bridge: %w", err)
 	}
+	return start(ctx, nc, socketPath)
+}
+
+// start agrees on the version over a new connection, and starts the goroutines.
+func start(ctx context.Context, nc net.Conn, path string) (*Conn, error) {
 	c := &Conn{
 		nc:        nc,
-		path:      socketPath,
+		path:      path,
 		write:     make(chan []byte, writeQueue),
 		echoes:    make(chan []byte, echoQueue),
 		done:      make(chan struct{}),
@@ -78,7 +83,7 @@ func Dial(ctx context.Context, socketPath string) (*Conn, error) {
 	}
 	r := bufio.NewReaderSize(nc, readBuffer)
 	if err := handshake(ctx, nc, r); err != nil {
-		return nil, errors.Join(fmt.Errorf("openflow: %s: %w", socketPath, err), nc.Close())
+		return nil, errors.Join(fmt.Errorf("openflow: %s: %w", path, err), nc.Close())
 	}
 	c.wg.Add(2)
 	go c.readLoop(r)

@@ -87,6 +87,8 @@ func indexOrder() (rank [lastField]int) {
 // match of every packet is the empty string.
 func (m Match) String() string {
 	word, withProto := m.shorthand()
+	ethType, _ := m.exact(EthType)
+	proto, _ := m.exact(IPProto)
 	sorted := slices.Clone(m)
 	slices.SortStableFunc(sorted, func(a, b FieldMatch) int {
 		return cmp.Compare(textRank[min(a.Field, lastField-1)], textRank[min(b.Field, lastField-1)])
@@ -100,13 +102,15 @@ func (m Match) String() string {
 		if word != "" && (fm.Field == EthType || withProto && fm.Field == IPProto) {
 			continue
 		}
-		parts = append(parts, fm.String())
+		parts = append(parts, fm.text(matchName(fm.Field, ethType, proto)))
 	}
 	return strings.Join(parts, ",")
 }
 
-// matchName returns the name that ovs-ofctl gives to a field in a match.
-func matchName(f Field) string {
+// matchName returns the name that ovs-ofctl gives to a field in a match of the given protocol. Where the
+// protocol doesn't give the generic names tp_src and icmp_type their meaning, the field's own name stands.
+func matchName(f Field, ethType, proto uint64) string {
+	ip := ethType == ethIPv4 || ethType == ethIPv6
 	switch f {
 	case EthSrc:
 		return "dl_src"
@@ -121,24 +125,33 @@ func matchName(f Field) string {
 	case IPFrag:
 		return "nw_frag"
 	case TCPSrc, UDPSrc, SCTPSrc:
-		return "tp_src"
+		if ip && proto == map[Field]uint64{TCPSrc: protoTCP, UDPSrc: protoUDP, SCTPSrc: protoSCTP}[f] {
+			return "tp_src"
+		}
 	case TCPDst, UDPDst, SCTPDst:
-		return "tp_dst"
+		if ip && proto == map[Field]uint64{TCPDst: protoTCP, UDPDst: protoUDP, SCTPDst: protoSCTP}[f] {
+			return "tp_dst"
+		}
 	case ICMPv6Type:
-		return "icmp_type"
+		if ethType == ethIPv6 && proto == protoICMPv6 {
+			return "icmp_type"
+		}
 	case ICMPv6Code:
-		return "icmp_code"
+		if ethType == ethIPv6 && proto == protoICMPv6 {
+			return "icmp_code"
+		}
 	}
 	return f.String()
 }
 
-// String returns the field match as a part of a match. The generic names (tp_src, icmp_type) take their
-// meaning from the match's protocol.
-func (fm FieldMatch) String() string {
+// String returns the field match as a part of a match.
+func (fm FieldMatch) String() string { return fm.text(matchName(fm.Field, 0, 0)) }
+
+// text returns the field match under the given name.
+func (fm FieldMatch) text(name string) string {
 	f, v, mask := fm.Field, fm.Value, fm.Mask
 	i := f.info()
 	full := mask == ones(int(i.bits))
-	name := matchName(f)
 	switch {
 	case f == IPDSCP && full:
 		return "nw_tos=" + strconv.FormatUint(v.Lo<<2, 10)
@@ -184,7 +197,9 @@ func valueText(f Field, v, mask Value) string {
 	case formIPv4, formIPv6:
 		return addrText(v, mask, int(i.bits))
 	case formPort:
-		s = portText(uint32(v.Lo))
+		if s = hexText(v); full {
+			s = portText(uint32(v.Lo))
+		}
 	case formCTState, formTCPFlags, formTunFlags:
 		return flagsText(flagNames(i.form), v, mask)
 	case formFrag:

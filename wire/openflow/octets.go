@@ -19,6 +19,9 @@ func pad(b []byte, start int) []byte {
 // errShort says that a structure ends before its own lengths say so.
 var errShort = errors.New("the message is too short")
 
+// errTrailing says that octets follow a structure that should be all there is.
+var errTrailing = errors.New("octets follow the end")
+
 // cursor reads a structure from the front. After a read past the end every read returns zeros and bad is
 // set, so that a decoder checks once.
 type cursor struct {

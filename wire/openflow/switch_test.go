@@ -83,7 +83,7 @@ func TestBundleIsAtomic(t *testing.T) {
 		want string
 	}{
 		{"refused when added: a prerequisite is missing", Flow{Priority: 1, Match: NewMatch(Exact(TCPDst, 80))},
-			`the switch refused change 2, add flow "priority=1,tp_dst=80 actions=drop": OFPBMC_BAD_PREREQ (OpenFlow error 4, 9)`},
+			`the switch refused change 2, add flow "priority=1,tcp_dst=80 actions=drop": OFPBMC_BAD_PREREQ (OpenFlow error 4, 9)`},
 		{"refused at commit: no such group", Flow{Priority: 1, Actions: []Action{Group{99}}},
 			`the switch refused change 2, add flow "priority=1 actions=group:99": OFPBAC_BAD_OUT_GROUP (OpenFlow error 2, 9)`},
 	} {

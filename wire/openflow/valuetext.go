@@ -284,6 +284,9 @@ func parseValue(f Field, s string) (v, mask Value, err error) {
 		}
 		return v.And(mask), mask, nil
 	case formPort:
+		if masked {
+			return parseMaskedNumber(s, width)
+		}
 		p, err := parsePort(s)
 		return Num(uint64(p)), ones(width), err
 	case formCTState, formTCPFlags, formTunFlags:
