@@ -8,10 +8,11 @@ import (
 	"syscall"
 
 	"github.com/weftfabric/weft/cli"
+	"github.com/weftfabric/weft/cmd/weft/labcmd"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	os.Exit(int(cli.Run(ctx, cli.ProcessEnv(), os.Args[1:])))
+	os.Exit(int(cli.Run(ctx, cli.ProcessEnv(), os.Args[1:], labcmd.Command())))
 }
