@@ -50,8 +50,10 @@ func Decode(sources []Source) (objects []*Object, foreign []Document, problems P
 	for _, s := range sources {
 		if total += len(s.Content); total > MaxTotalSize {
 			p.fault(s.Name, 1, "the files have more than %d MiB together: apply them in several parts", MaxTotalSize>>20)
-			break
+			return nil, nil, p.problems
 		}
+	}
+	for _, s := range sources {
 		p.parse(s, func(doc document) {
 			o, other, faults := decodeDocument(doc)
 			p.add(faults...)
