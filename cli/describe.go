@@ -89,7 +89,11 @@ func (d description) write(w io.Writer, style output.Style, o stored) error {
 	fmt.Fprintf(w, "  apply set    %s\n", orNone(d.ApplySet))
 	fmt.Fprintf(w, "  revision     %d\n", d.Revision)
 	e := o.GetEnforcement()
-	fmt.Fprintf(w, "  enforced on  %s\n", orNone(strings.Join(e.GetEnforced(), ", ")))
+	where := orNone(strings.Join(e.GetEnforced(), ", "))
+	if len(e.GetEnforced())+len(e.GetPending())+len(e.GetStale()) == 0 {
+		where = "no node needs it"
+	}
+	fmt.Fprintf(w, "  enforced on  %s\n", where)
 	if len(e.GetPending()) > 0 {
 		fmt.Fprintf(w, "  %s   %s\n", style.Paint(output.Notice, "pending on"), strings.Join(e.GetPending(), ", "))
 	}

@@ -146,7 +146,10 @@ func (s status) write(a *app) error {
 			return err
 		}
 	}
-	if len(s.pending) == 0 {
+	switch {
+	case len(s.nodes) == 0:
+		return nil
+	case len(s.pending) == 0:
 		fmt.Fprintln(a.Stdout, "\n"+style.Paint(output.Good, "every object is enforced on every node that needs it"))
 		return nil
 	}

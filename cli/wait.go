@@ -70,7 +70,11 @@ func (f *waitFlags) run(ctx context.Context, a *app, client weftv1connect.Intent
 			late = laggards(res.GetNodes())
 			if len(late) == 0 && res.GetRevision() >= revision {
 				progress.clear()
-				fmt.Fprintf(a.Stderr, "enforced on %s\n", count(len(res.GetNodes()), "node"))
+				if len(res.GetNodes()) == 0 {
+					fmt.Fprintln(a.Stderr, "no node has joined: there is nothing to wait for")
+				} else {
+					fmt.Fprintf(a.Stderr, "enforced on %s\n", count(len(res.GetNodes()), "node"))
+				}
 				return nil
 			}
 			progress.show(fmt.Sprintf("waiting for %s of %d: %s", count(len(late), "node"), len(res.GetNodes()), names(late)))
