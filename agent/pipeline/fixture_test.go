@@ -21,6 +21,8 @@ const (
 	sharedID fabric.Identity = 0x000201
 	rivalID  fabric.Identity = 0x000301
 
+	strangerID fabric.Identity = 0x0002fe // in no plan
+
 	tunnelPort = 100
 )
 
@@ -44,7 +46,8 @@ func addrs(s ...string) []netip.Addr {
 }
 
 // fixture returns a fresh input: web (port 1), db (port 2) and a second web (port 3) of acme/prod, a workload of
-// acme/shared (port 4) and one of rival/prod (port 5).
+// acme/shared (port 4) and
+// one of labels that the plan doesn't know (port 6), and one of rival/prod (port 5).
 func fixture() pipeline.Input {
 	block := func(b fabric.Identity) []fabric.VNIBlock { return []fabric.VNIBlock{{Base: b, Bits: 16}} }
 	ref := func(t, n string) fabric.NetworkRef { return fabric.NetworkRef{Tenant: t, Name: n} }
@@ -103,6 +106,7 @@ func fixture() pipeline.Input {
 			{Interface: "v2", OFPort: 2, Network: prod, Identity: dbID, MAC: mac(2), Addresses: addrs("10.0.1.12")},
 			{Interface: "v3", OFPort: 3, Network: prod, Identity: webID, MAC: mac(3), Addresses: addrs("10.0.0.13", "fd00:1::13")},
 			{Interface: "v4", OFPort: 4, Network: shared, Identity: sharedID, MAC: mac(4), Addresses: addrs("10.9.0.14")},
+			{Interface: "v6", OFPort: 6, Network: shared, Identity: strangerID, MAC: mac(6), Addresses: addrs("10.9.0.16")},
 			{Interface: "v5", OFPort: 5, Network: rival, Identity: rivalID, MAC: mac(5), Addresses: addrs("10.0.0.11")},
 		},
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
-// Identity, Turn, Swap and the policy tables: whether a new connection is allowed. Undecided is denied.
+// Known, Identity, Turn, Swap and the policy tables: whether a new connection is allowed. Undecided is denied.
 
 // stages returns the policy tables of a direction in the order in which they are asked.
 func stages(d firewall.Direction) []Table {
@@ -21,12 +21,17 @@ func stages(d firewall.Direction) []Table {
 }
 
 func policyBase(o *flowsOf) {
-	// A local destination that nobody gave an identity.
-	o.drop(TableIdentity, 200, DropUnknownIdentity, openflow.Exact(regDstIdentity, 0))
-	o.drop(TableIdentity, 0, DropUnknownIdentity)
+	// One row for each label set serves both ends: look up the source, keep the answer, look up the destination.
+	o.add(TableIdentity, 0, nil,
+		move(regSrcIdentity, regScratch), to(TableKnown),
+		openflow.Move{Src: openflow.Subfield{Field: regFlags, Offset: 5, Bits: 1}, Dst: openflow.Subfield{Field: regFlags, Offset: 6, Bits: 1}},
+		openflow.SetMasked(regFlags, 0, flagKnown),
+		move(regDstIdentity, regScratch), to(TableKnown), to(TableTurn))
 
-	o.add(TableTurn, 100, when(flags(flagTurned, flagTurned)), to(TableSwap), to(TablePlatformEgress))
-	o.add(TableTurn, 0, nil, to(TablePlatformEgress))
+	const both = flagKnown | flagSourceKnown
+	o.add(TableTurn, 200, when(flags(both|flagTurned, both|flagTurned)), to(TableSwap), to(TablePlatformEgress))
+	o.add(TableTurn, 100, when(flags(both, both)), to(TablePlatformEgress))
+	o.drop(TableTurn, 0, DropUnknownIdentity)
 	swapBase(o)
 
 	for _, d := range []firewall.Direction{firewall.Egress, firewall.Ingress} {
@@ -62,9 +67,11 @@ func swapBase(o *flowsOf) {
 	}
 }
 
-// identityKnown lets policy decide for senders with a known label set.
+// identityKnown lets policy decide for workloads with a known label set. 0 is never known.
 func identityKnown(o *flowsOf, id plan.Identity) {
-	o.add(TableIdentity, 100, when(srcNetwork(id.Network), openflow.Exact(regSrcIdentity, uint64(id.ID))), to(TableTurn))
+	if id.ID != 0 {
+		o.add(TableKnown, 100, when(openflow.Exact(regScratch, uint64(id.ID))), setFlag(flagKnown))
+	}
 }
 
 // policyFlows lowers a network's rules. Rows that are members of several conjunctions become one flow.

@@ -27,6 +27,8 @@ const (
 	flagSecondZone  uint64 = 1 << 2 // a local port sends into another network: two zones
 	flagEstablished uint64 = 1 << 3 // established or related in the first zone
 	flagTurned      uint64 = 1 << 4 // policy looks at the packet with its ends swapped
+	flagKnown       uint64 = 1 << 5 // the identity that was looked up last is known
+	flagSourceKnown uint64 = 1 << 6 // that of the source is
 )
 
 // The bits of ct_state (ovs-fields(7)).

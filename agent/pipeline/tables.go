@@ -25,7 +25,8 @@ const (
 	TableLocate    Table = 51 // local port or peer
 	TableTrackIn   Table = 55 // conntrack in the zone of the destination
 	TableState     Table = 56 // what conntrack's answer means
-	TableIdentity  Table = 58 // the sender's identity must be known
+	TableKnown     Table = 57 // one row for each label set, and returns
+	TableIdentity  Table = 58 // both ends' identities must be known
 	TableTurn      Table = 59 // replies that nobody allowed yet: look at their connection's first direction
 	TableSwap      Table = 69 // swaps both ends of a packet, and returns
 	TableCommit    Table = 70 // remember an allowed connection
@@ -48,7 +49,7 @@ const (
 func Tables() []Table {
 	return []Table{
 		TableClassify, TableTunnel, TableOrigin, TableGuard, TableSource, TableAnswer, TableAdvertise, TableTrack,
-		TableTranslate, TableRoute, TableLocate, TableTrackIn, TableState, TableIdentity, TableTurn,
+		TableTranslate, TableRoute, TableLocate, TableTrackIn, TableState, TableKnown, TableIdentity, TableTurn,
 		TablePlatformEgress, TableTenantEgress, TableBaselineEgress, TablePostureEgress,
 		TablePlatformIngress, TableTenantIngress, TableBaselineIngress, TablePostureIngress,
 		TableSwap, TableCommit, TableDeliver,
@@ -84,6 +85,8 @@ func (t Table) String() string {
 		return "TrackIn"
 	case TableState:
 		return "State"
+	case TableKnown:
+		return "Known"
 	case TableIdentity:
 		return "Identity"
 	case TableTurn:

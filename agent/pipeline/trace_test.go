@@ -74,6 +74,7 @@ const (
 	web4   = "in_port=1,dl_src=02:aa:00:00:00:01,dl_dst=02:77:00:00:00:01,"
 	db4    = "in_port=2,dl_src=02:aa:00:00:00:02,dl_dst=02:77:00:00:00:01,"
 	log4   = "in_port=4,dl_src=02:aa:00:00:00:04,dl_dst=02:77:00:00:00:01,"
+	odd4   = "in_port=6,dl_src=02:aa:00:00:00:06,dl_dst=02:77:00:00:00:01,"
 	rival4 = "in_port=5,dl_src=02:aa:00:00:00:05,dl_dst=02:77:00:00:00:01,"
 	group6 = "in_port=1,dl_src=02:aa:00:00:00:01,dl_dst=33:33:ff:00:00:01,"
 	bcast  = "in_port=1,dl_src=02:aa:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,"
@@ -87,7 +88,7 @@ const (
 
 // TestTrace follows one packet a row through a real switch's tables.
 func TestTrace(t *testing.T) {
-	s := startOVS(t, 5)
+	s := startOVS(t, 6)
 	s.install(t, pipeline.Render(fixture()))
 	one, est, rpl := []string{"trk,new"}, []string{"trk,est"}, []string{"trk,est,rpl"}
 	for _, tt := range []struct {
@@ -155,6 +156,8 @@ func TestTrace(t *testing.T) {
 		{"peered network, known to one zone", log4 + tcp + "nw_src=10.9.0.14,nw_dst=10.0.1.12,tcp_dst=22", []string{"trk,new", "trk,est"}, "policy-deny"},
 		{"peered network, known to the other", log4 + tcp + "nw_src=10.9.0.14,nw_dst=10.0.1.12,tcp_dst=22", []string{"trk,est", "trk,new"}, "policy-deny"},
 		{"peered network, invalid there", log4 + tcp + "nw_src=10.9.0.14,nw_dst=10.0.1.12,tcp_dst=22", []string{"trk,est", "trk,inv"}, "invalid"},
+		{"from an unknown identity", odd4 + tcp + "nw_src=10.9.0.16,nw_dst=10.9.0.14,tcp_dst=80", one, "unknown-identity"},
+		{"to an unknown identity", log4 + tcp + "nw_src=10.9.0.14,nw_dst=10.9.0.16,tcp_dst=80", one, "unknown-identity"},
 		{"no peering", rival4 + tcp + "nw_src=10.0.0.11,nw_dst=10.9.0.14,tcp_dst=80", one, "no-route"},
 		{"other tenant's address", rival4 + tcp + "nw_src=10.0.0.11,nw_dst=10.0.0.13,tcp_dst=80", one, "no-address"},
 		{"nobody there", web4 + tcp + "nw_src=10.0.0.11,nw_dst=10.0.0.20,tcp_dst=80", one, "no-address"},
