@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/weftfabric/weft/agent/host"
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/wire/cniwire"
+)
+
+// undoTimeout bounds what cleans up after a request that failed.
+const undoTimeout = 10 * time.Second
+
+// add attaches a container's interface. It returns once a barrier has confirmed the flows; after an error nothing
+// of it is left.
+func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, error) {
+	if err := checkAdd(r); err != nil {
+		return nil, err
+	}
+	name := hostName(r.Attachment)
+	unlock, err := a.lock(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	want := attachment{
+		Interface: name, Kind: kindContainer, Port: r.Port, Network: r.Network, Subnet: r.Subnet, Labels: r.Labels, MAC: r.MAC,
+		Addresses: r.Addresses, Container: r.Attachment, Netns: r.Netns, Name: r.Name,
+	}
+	if have, ok, err := a.existing(ctx, name); err != nil {
+		return nil, err
+	} else if ok {
+		return a.addAgain(ctx, have, want)
+	}
+	if want.MAC.IsZero() && want.Port.IsZero() {
+		want.MAC = containerMAC(r.Attachment)
+	}
+	at, err := a.reserve(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	defer a.release(name)
+	in, err := a.plug(ctx, at, func(ctx context.Context, in *cniwire.Interface) error {
+		return a.cfg.Links.CreateVeth(ctx, host.Veth{
+			Place: placeOf(at), For: purpose(at.Container, at.Name), MAC: in.MAC, MTU: in.MTU, Addresses: in.Addresses,
+			Gateways: in.Gateways, Userspace: a.userspace(ctx),
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(err, a.unplug(ctx, at))
+	}
+	a.cfg.Logger.Info("attached", "container", r.ContainerID, "interface", r.IfName, "network", in.Network, "addresses", in.Addresses, "identity", in.Identity)
+	return in, nil
+}
+
+// plug makes the link, plugs it into the bridge, and waits until its flows are confirmed.
+func (a *Agent) plug(ctx context.Context, at attachment, makeLink func(context.Context, *cniwire.Interface) error) (*cniwire.Interface, error) {
+	in, err := ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
+		in, _, err := s.describe(at)
+		return in, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := makeLink(ctx, in); err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Database.AddPort(ctx, ovs.PortSpec{Name: at.Interface, ExternalIDs: withoutEmpty(at.externalIDs())}); err != nil {
+		return nil, err
+	}
+	if err := a.waitEnforced(ctx, at.Interface); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// unplug removes what a request has made, or what is left of an attachment. It goes on after errors.
+func (a *Agent) unplug(ctx context.Context, at attachment) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	err := a.cfg.Database.DeletePort(ctx, at.Interface)
+	if at.Kind == kindContainer || at.OwnsTap {
+		err = errors.Join(err, a.cfg.Links.Delete(ctx, at.Interface))
+	}
+	if err != nil {
+		return err
+	}
+	return a.waitFor(ctx, wait{For: "the database to forget " + at.Interface, Timeout: undoTimeout, Condition: func(s *state) (bool, error) {
+		_, ok := s.ovs.Interface(at.Interface)
+		return !ok, nil
+	}})
+}
+
+// waitEnforced returns once a barrier has confirmed an interface's flows.
+func (a *Agent) waitEnforced(ctx context.Context, name string) error {
+	return a.waitFor(ctx, wait{For: "the switch to confirm the flows of " + name, Timeout: enforceTimeout, Condition: func(s *state) (bool, error) {
+		i, ok := s.ovs.Interface(name)
+		if !ok {
+			return false, nil
+		}
+		if i.Error != "" {
+			return false, refuse(cniwire.CodeInternal, "Open vSwitch can't use interface %s: %s", name, i.Error)
+		}
+		if reason := s.flows.refusedPort(i.OFPort); reason != "" {
+			return false, refuse(cniwire.CodeInternal, "the switch refuses a flow of interface %s: %s", name, reason)
+		}
+		return s.isEnforced(name), nil
+	}})
+}
+
+// existing returns the record of an interface.
+func (a *Agent) existing(ctx context.Context, name string) (at attachment, ok bool, err error) {
+	err = a.do(ctx, func(s *state) { at, ok = s.attachments[name] })
+	return at, ok, err
+}
+
+// addAgain answers an ADD of something that is attached already.
+func (a *Agent) addAgain(ctx context.Context, have, want attachment) (*cniwire.Interface, error) {
+	same := have.Netns == want.Netns && have.Port == want.Port && (want.Subnet == "" || have.Subnet == want.Subnet) &&
+		have.Labels.String() == want.Labels.String() && (want.MAC.IsZero() || have.MAC == want.MAC)
+	if want.Port.IsZero() {
+		same = same && have.Network == want.Network
+	}
+	for _, addr := range want.Addresses {
+		same = same && slices.Contains(have.Addresses, addr)
+	}
+	if !same {
+		return nil, refuse(cniwire.CodeConflict, "container %s has an interface %s that was attached otherwise: detach it first", have.Container.ContainerID, have.Container.IfName)
+	}
+	if _, err := a.cfg.Links.Inspect(ctx, placeOf(have)); errors.Is(err, os.ErrNotExist) {
+		return nil, refuse(cniwire.CodeConflict, "container %s was attached, but its interface %s is gone: detach it first", have.Container.ContainerID, have.Container.IfName)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := a.waitEnforced(ctx, have.Interface); err != nil {
+		return nil, err
+	}
+	return ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
+		in, _, err := s.describe(have)
+		return in, err
+	})
+}
+
+// userspace reports whether vswitchd forwards the packets itself.
+func (a *Agent) userspace(ctx context.Context) bool {
+	datapath, err := ask(ctx, a, func(s *state) (ovs.DatapathType, error) { return s.datapath, nil })
+	return err != nil || datapath != ovs.System // unknown: the slower setting is right for both
+}
+
+// placeOf returns where the ends of a container's pair are.
+func placeOf(at attachment) host.Place {
+	return host.Place{HostName: at.Interface, Namespace: at.Netns, IfName: at.Container.IfName}
+}
+
+// withoutEmpty returns the keys that have a value.
+func withoutEmpty(ids map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range ids {
+		if v != "" {
+			out[k] = v
+		}
+	}
+	return out
+}

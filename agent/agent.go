@@ -1,0 +1,172 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs"
+)
+
+// errStopped is the answer to a request that the end of the agent interrupts.
+var errStopped = errors.New("the agent is stopping")
+
+// Agent is a node's agent. Run makes it live.
+type Agent struct {
+	cfg    Config
+	events chan func(*state)
+	work   sync.WaitGroup // every goroutine but the loop
+	// life ends when Run is told to end; stop ends it.
+	life context.Context
+	stop context.CancelFunc
+
+	jobs    chan flowJob
+	plans   chan savedPlan
+	reports chan struct{}
+	redial  chan struct{} // the bridge has just been made
+}
+
+// New returns an agent that does nothing before Run.
+func New(cfg Config) *Agent {
+	life, stop := context.WithCancel(context.Background())
+	return &Agent{
+		cfg: cfg, life: life, stop: stop, events: make(chan func(*state)), jobs: make(chan flowJob, 1),
+		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1), redial: make(chan struct{}, 1),
+	}
+}
+
+// Run lives until ctx ends, and then waits for all goroutines. It leaves the switch as it is. Run is called once.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.stop()
+	defer context.AfterFunc(ctx, a.stop)()
+	s := newState(a.cfg.Node)
+	a.loadPlan(s)
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans} {
+		a.work.Go(func() { f(a.life) })
+	}
+	a.loop(a.life, s)
+	a.work.Wait()
+	return nil
+}
+
+// loop owns the state: one event after the other.
+func (a *Agent) loop(ctx context.Context, s *state) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.abandonWaiters()
+			return
+		case o := <-a.cfg.Database.Updates():
+			made := s.ovs.Bridge.DatapathID == "" && o.Bridge.DatapathID != ""
+			s.setOVS(o, time.Now())
+			if made {
+				signal(a.redial)
+			}
+		case event := <-a.events:
+			event(s)
+		case <-timer.C:
+		}
+		next := a.converge(s, time.Now())
+		s.wakeWaiters()
+		timer.Reset(next)
+	}
+}
+
+// signal wakes the reader of a channel of one place; signals that come together are one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// send gives the loop an event, unless ctx ends before it takes it.
+func (a *Agent) send(ctx context.Context, event func(*state)) error {
+	select {
+	case a.events <- event:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-a.life.Done():
+		return errStopped
+	}
+}
+
+// ask runs f in the loop and returns its answer.
+func ask[T any](ctx context.Context, a *Agent, f func(*state) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	err := a.send(ctx, func(s *state) {
+		v, err := f(s)
+		answers <- answer{v, err}
+	})
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	got := <-answers // the loop has taken the event, so it answers
+	return got.value, got.err
+}
+
+// do runs f in the loop.
+func (a *Agent) do(ctx context.Context, f func(*state)) error {
+	_, err := ask(ctx, a, func(s *state) (struct{}, error) { f(s); return struct{}{}, nil })
+	return err
+}
+
+// converge starts what is needed to bring the node to what it should be, and returns after how long to look again.
+func (a *Agent) converge(s *state, now time.Time) time.Duration {
+	if s.ovs.Bridge.Name == "" {
+		s.bridgeReady = false
+	}
+	if s.ovsSeen && s.ovsProblem == "" {
+		a.convergeBridge(s, now)
+		a.convergeOrphans(s, now)
+		if s.havePlan {
+			a.convergeBindings(s, now)
+			a.convergeIdentities(s, now)
+			a.convergeDeadLinks(s, now)
+		}
+	}
+	a.convergeFlows(s, now)
+	return s.nextJob(now)
+}
+
+// convergeBridge makes the bridge and its tunnel port.
+func (a *Agent) convergeBridge(s *state, now time.Time) {
+	if !s.bridgeReady {
+		found := s.ovs.Bridge
+		a.start(s, now, "bridge", func(ctx context.Context) error { return a.ensureBridge(ctx, found) })
+		return
+	}
+	want := tunnelSpec(a.cfg.VTEP, s.plan.Settings.VXLANPort)
+	if i, ok := s.ovs.Interface(tunnelPort); !ok || i.Type != want.Type || !maps.Equal(i.Options, want.Options) {
+		a.start(s, now, "tunnel port", func(ctx context.Context) error { return a.cfg.Database.AddPort(ctx, want) })
+	}
+}
+
+// ensureBridge makes the bridge with the datapath that this node has.
+func (a *Agent) ensureBridge(ctx context.Context, found ovs.Bridge) error {
+	datapath := a.cfg.Datapath
+	if datapath == "" && found.Datapath == ovs.Netdev {
+		datapath = ovs.Netdev // somebody chose it
+	}
+	if datapath == "" {
+		var err error
+		if datapath, err = ovs.DetectDatapath(); err != nil {
+			return err
+		}
+	}
+	err := a.cfg.Database.EnsureBridge(ctx, ovs.BridgeSpec{Datapath: datapath, OtherConfig: map[string]string{"disable-in-band": "true"}})
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, func(s *state) { s.bridgeReady, s.datapath = true, datapath })
+}

@@ -1,0 +1,200 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/wire/cniwire"
+)
+
+// bindRetry is the pause before an interface is looked at again that can't be bound as it is. It is long, since
+// each try takes the Port from where it may be rightly.
+const bindRetry = 5 * time.Minute
+
+// bindRefusal is why an interface of somebody else isn't bound.
+type bindRefusal struct {
+	plugged plugged
+	reason  string
+	until   time.Time
+}
+
+// plugged is what somebody else says of an interface that they put on the bridge.
+type plugged struct {
+	id  string
+	mac string
+}
+
+// pluggedAs reads an interface's external_ids; id is empty when it must not be bound.
+func pluggedAs(i ovs.Interface) plugged {
+	if i.ExternalIDs[keyIfaceStatus] == statusInactive {
+		return plugged{}
+	}
+	return plugged{id: i.ExternalIDs[keyIfaceID], mac: i.ExternalIDs[keyAttachedMAC]}
+}
+
+// convergeBindings binds what others have plugged, unbinds what they took back, and releases Ports whose interface
+// is gone.
+func (a *Agent) convergeBindings(s *state, now time.Time) {
+	seen := map[string]bool{}
+	for _, i := range s.ovs.Interfaces {
+		at, recorded := s.attachments[i.Name]
+		_, reserved := s.reserved[i.Name]
+		if i.Name == tunnelPort || recorded && at.Kind != kindBound || reserved || s.locked[i.Name] != nil {
+			continue
+		}
+		p := pluggedAs(i)
+		if recorded {
+			if reason := s.unfit(at, p); reason != "" {
+				a.start(s, now, "unbind "+i.Name, func(ctx context.Context) error {
+					return a.cfg.Database.SetExternalIDs(ctx, i.Name, forgotten())
+				})
+			}
+			continue
+		}
+		if p.id == "" {
+			continue
+		}
+		seen[i.Name] = true
+		if r, ok := s.bindRefusals[i.Name]; ok && r.plugged == p && now.Before(r.until) {
+			continue
+		}
+		a.start(s, now, "bind "+i.Name, func(ctx context.Context) error { return a.bind(ctx, i.Name, p) })
+	}
+	for name := range s.bindRefusals {
+		if !seen[name] {
+			delete(s.bindRefusals, name)
+		}
+	}
+	a.releasePorts(s, now)
+}
+
+// unfit says why a bound interface must not stay bound.
+func (s *state) unfit(at attachment, p plugged) string {
+	port, known := s.index.ports[at.Port]
+	switch {
+	case p.id != at.BoundID:
+		return "it was bound as " + at.BoundID
+	case known && p.mac != "" && !strings.EqualFold(p.mac, port.MAC.String()):
+		return "its MAC address is " + p.mac
+	}
+	return ""
+}
+
+// releasePorts gives back the Ports that are bound here and have no interface. It waits for a plan of this run:
+// before that, somebody else may have the Port.
+func (a *Agent) releasePorts(s *state, now time.Time) {
+	if !s.fresh || s.controller != connected || s.placing > 0 {
+		return
+	}
+	used := map[fabric.PortRef]bool{}
+	for _, at := range s.all() {
+		used[at.Port] = true
+	}
+	for _, p := range s.plan.Ports {
+		if !used[p.Ref] {
+			a.start(s, now, "release port "+p.Ref.String(), func(ctx context.Context) error { return a.releasePort(ctx, p.Ref) })
+		}
+	}
+}
+
+// releasePort gives a Port back, unless it has found an interface meanwhile.
+func (a *Agent) releasePort(ctx context.Context, ref fabric.PortRef) error {
+	return fromController("release port "+ref.String(), a.cfg.Controller.ReleasePort(ctx, ref))
+}
+
+// bind binds an interface that somebody else has plugged to the Port that its iface-id names, and records that in
+// its external_ids.
+func (a *Agent) bind(ctx context.Context, name string, p plugged) error {
+	unlock, err := a.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = a.bindLocked(ctx, name, p)
+	if err == nil || !isCode(err, cniwire.CodeInvalid) {
+		return err
+	}
+	return a.do(ctx, func(s *state) {
+		s.bindRefusals[name] = bindRefusal{plugged: p, reason: err.Error(), until: time.Now().Add(bindRetry)}
+	})
+}
+
+// bindLocked binds an interface that the caller has locked. An error with CodeInvalid stays until somebody
+// changes the interface or the Port.
+func (a *Agent) bindLocked(ctx context.Context, name string, p plugged) error {
+	want := attachment{Interface: name, Kind: kindBound, BoundID: p.id, Name: p.id}
+	if p.mac != "" {
+		mac, err := fabric.ParseMAC(p.mac)
+		if err != nil {
+			return refuse(cniwire.CodeInvalid, "external_ids:%s: %v", keyAttachedMAC, err)
+		}
+		want.MAC = mac
+	}
+	ref, err := a.portNamed(ctx, p.id)
+	if err != nil {
+		return err
+	}
+	want.Port = ref
+	at, err := a.reserve(ctx, want)
+	if err != nil {
+		return err
+	}
+	defer a.release(name)
+	if err := a.cfg.Database.SetExternalIDs(ctx, name, at.externalIDs()); err != nil {
+		return err
+	}
+	a.cfg.Logger.Info("bound", "interface", name, "port", ref, "addresses", at.Addresses)
+	return a.waitFor(ctx, wait{For: "the record of " + name, Timeout: jobTimeout, Condition: func(s *state) (bool, error) {
+		_, bound := s.attachments[name]
+		_, there := s.ovs.Interface(name)
+		return bound || !there, nil
+	}})
+}
+
+// portNamed returns the Port that an iface-id stands for: "tenant/name", "tenant.name", or a UID. Only a UID that
+// is not of a Port of this node has to be asked for.
+func (a *Agent) portNamed(ctx context.Context, id string) (fabric.PortRef, error) {
+	if ref, err := fabric.ParsePortRef(strings.Replace(id, ".", "/", 1)); err == nil {
+		return ref, nil
+	}
+	if !isUID(id) {
+		return fabric.PortRef{}, refuse(cniwire.CodeInvalid, "external_ids:%s is %.80q, which names no Port: write tenant/name or the Port's UID", keyIfaceID, id)
+	}
+	ref, err := ask(ctx, a, func(s *state) (fabric.PortRef, error) { return s.index.uids[id], nil })
+	if err != nil || !ref.IsZero() {
+		return ref, err
+	}
+	if err := a.do(ctx, func(s *state) { s.placing++ }); err != nil {
+		return fabric.PortRef{}, err
+	}
+	defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
+	ref, err = a.cfg.Controller.BindPort(ctx, id)
+	return ref, fromController(fmt.Sprintf("bind port %s", id), err)
+}
+
+// isUID reports whether s has the form of a UUID (RFC 9562, section 4).
+func isUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range s {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", c) {
+			return false
+		}
+	}
+	return true
+}
+
+// forgotten removes the agent's record from an interface's external_ids.
+func forgotten() map[string]string {
+	ids := map[string]string{}
+	for _, k := range []string{keyKind, keyPort, keyNetwork, keySubnet, keyLabels, keyAddresses, keyContainer, keyIfName, keyNetns, keyName, keyOwnsTap, keyBoundID} {
+		ids[k] = ""
+	}
+	return ids
+}

@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/weftfabric/weft/agent/dataplane"
+	"github.com/weftfabric/weft/agent/host"
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/fabric"
+	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
+)
+
+// Config is what an agent is made of.
+type Config struct {
+	Node     fabric.NodeName
+	VTEP     netip.Addr
+	Labels   fabric.Labels // of the node
+	Version  string
+	Datapath ovs.DatapathType // empty: found out
+	// PlanFile is where the last plan is kept between runs; empty keeps none.
+	PlanFile string
+
+	Database   Database
+	Dial       func(context.Context) (Flows, error) // an OpenFlow connection to the bridge
+	Links      Links
+	Controller Controller
+	Logger     *slog.Logger
+}
+
+// Database is Open vSwitch's database; ovs.DB is one.
+type Database interface {
+	Updates() <-chan ovs.State
+	EnsureBridge(context.Context, ovs.BridgeSpec) error
+	Ports
+}
+
+// Ports changes the bridge's ports.
+type Ports interface {
+	AddPort(context.Context, ovs.PortSpec) error
+	SetExternalIDs(ctx context.Context, name string, ids map[string]string) error
+	DeletePort(ctx context.Context, name string) error
+}
+
+// Flows is an OpenFlow connection; ovs.Flows is one. After an error of any of its calls but ovs.Refused it is of no use.
+type Flows interface {
+	// Ports returns the names of the switch's ports by their numbers.
+	Ports(context.Context) (map[uint32]string, error)
+	// Dump returns the flows of the switch.
+	Dump(context.Context) ([]ovs.Flow, error)
+	// Apply changes flows, all or none, and returns once a barrier has confirmed them. The error is an ovs.Refused
+	// when the switch refused them.
+	Apply(context.Context, []dataplane.Op) error
+	// Done is closed when the connection has ended.
+	Done() <-chan struct{}
+	Close() error
+}
+
+// Links makes and inspects the node's links; host.Host is one.
+type Links interface {
+	CreateVeth(context.Context, host.Veth) error
+	CreateTap(context.Context, host.Tap) (created bool, err error)
+	Inspect(context.Context, host.Place) (host.Inside, error)
+	Delete(ctx context.Context, name string) error
+	List(context.Context) ([]host.Link, error)
+}
+
+// Controller is what the agent asks of the controller: NodeService without its envelopes. Errors carry their
+// Connect code.
+type Controller interface {
+	// Watch calls update with each update until it, or the stream, fails.
+	Watch(ctx context.Context, have *weftv1.WatchPlanRequest, update func(*weftv1.PlanUpdate) error) error
+	Calls
+}
+
+// Calls are the controller's single questions.
+type Calls interface {
+	Register(context.Context, *weftv1.RegisterRequest) error
+	Report(context.Context, *weftv1.ReportRequest) error
+	LeaseBlock(context.Context, *weftv1.LeaseBlockRequest) (netip.Prefix, error)
+	ReleaseBlock(context.Context, *weftv1.ReleaseBlockRequest) error
+	ResolveIdentity(context.Context, *weftv1.ResolveIdentityRequest) (fabric.Identity, error)
+	BindPort(context.Context, string) (fabric.PortRef, error)
+	ReleasePort(context.Context, fabric.PortRef) error
+}
+
+const (
+	tunnelPort     = "weft-vxlan" // the VXLAN port's name
+	statusInactive = "inactive"   // the iface-status of an interface that must not be bound
+
+	requestTimeout    = 30 * time.Second // of a request on the socket, as a whole
+	enforceTimeout    = 15 * time.Second // from the plugged port to the confirmed flows
+	controllerTimeout = 15 * time.Second // of one call of the controller
+	planTimeout       = 10 * time.Second // from the controller's answer to the plan that holds it
+	jobTimeout        = 15 * time.Second
+	dialTimeout       = 5 * time.Second
+	switchTimeout     = 20 * time.Second // of one bundle or dump
+	statusTimeout     = 2 * time.Second  // for fresh counters
+	resyncInterval    = 30 * time.Second // between comparisons with the switch
+	reportInterval    = 10 * time.Second
+	reportMinInterval = 200 * time.Millisecond // between reports that acknowledge nothing new
+	minBackoff        = 200 * time.Millisecond
+	maxBackoff        = 15 * time.Second
+	jobCooldown       = time.Second      // before a job that succeeded may run again
+	deadLinkTime      = 60 * time.Second // after which the port of a link that is gone is removed
+	maxProblems       = 100              // in a report
+)

@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftfabric/weft/agent/dataplane"
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/wire/openflow"
+)
+
+// flowState is what the loop knows of the switch's flows.
+type flowState struct {
+	renderer *pipeline.Renderer
+	// connected says that there is an OpenFlow connection; problem says why not.
+	connected bool
+	problem   string
+	// ports are the names that the switch gave its port numbers when the connection was made.
+	ports map[uint32]string
+	// synced says that the switch holds what the renderer holds, so that a difference of renderings is enough.
+	synced bool
+	// found are the flows that the switch told of, until they are compared.
+	found []openflow.Flow // nil when nothing is to be compared
+	// dirty says that plan or attachments have changed since the last rendering.
+	dirty bool
+	// busy says that a job is with the switch.
+	busy    bool
+	retryAt time.Time // of a dump that is due
+	// refused are flows that the switch refused, by key, with its reason. They are left out until they change.
+	refused map[dataplane.Key]refusal
+	// enforced are the attachments that a barrier has confirmed, by interface.
+	enforced map[string]pipeline.Attachment
+	// revision is the revision that a barrier has confirmed; count the number of flows.
+	revision uint64
+	count    int
+	drops    map[string]uint64
+	dumped   uint64 // number of dumps, for those who wait for a new one
+	mods     uint64 // flow modifications sent in this run
+}
+
+// refusal is a flow that the switch doesn't take.
+type refusal struct {
+	flow   openflow.Flow
+	reason string
+}
+
+func newFlowState() flowState {
+	return flowState{renderer: pipeline.NewRenderer(), problem: "not connected yet", refused: map[dataplane.Key]refusal{}, enforced: map[string]pipeline.Attachment{}}
+}
+
+// stale reports whether the database shows a port number that the switch has given to another port: right after a
+// restart of vswitchd the database may still hold the numbers of before.
+func (f *flowState) stale(i ovs.Interface) bool {
+	name, ok := f.ports[i.OFPort]
+	return ok && name != i.Name
+}
+
+// portsChanged drops what the switch said of numbers that the database tells anew.
+func (f *flowState) portsChanged(before, after []ovs.Interface) {
+	old := map[string]uint32{}
+	for _, i := range before {
+		old[i.Name] = i.OFPort
+	}
+	for _, i := range after {
+		if was, ok := old[i.Name]; !ok || was != i.OFPort {
+			delete(f.ports, i.OFPort)
+			delete(f.ports, was)
+		}
+		delete(old, i.Name)
+	}
+	for _, was := range old {
+		delete(f.ports, was)
+	}
+}
+
+// convergeFlows brings the switch closer to what plan and attachments ask for: at most one job at a time.
+func (a *Agent) convergeFlows(s *state, now time.Time) {
+	f := &s.flows
+	if !f.connected || f.busy || !s.havePlan || !s.ovsSeen {
+		return
+	}
+	switch {
+	case f.found != nil:
+		f.renderer.Sync(s.input())
+		ops := dataplane.Diff(f.found, canonical(f.renderer.Flows()))
+		f.found, f.dirty, f.retryAt = nil, false, time.Time{}
+		a.applyFlows(s, ops)
+	case !f.synced:
+		if !now.Before(f.retryAt) {
+			a.sendFlowJob(s, flowJob{kind: dumpJob})
+		}
+	case f.dirty:
+		f.dirty = false
+		a.applyFlows(s, f.renderer.Sync(s.input()).Ops())
+	}
+}
+
+// canonical returns flows in the form in which the switch tells them.
+func canonical(flows []openflow.Flow) []openflow.Flow {
+	out := make([]openflow.Flow, len(flows))
+	for i, f := range flows {
+		out[i] = f.Canonical()
+	}
+	return out
+}
+
+// applyFlows sends operations to the switch; without any, what is rendered is enforced already.
+func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
+	ops = slices.DeleteFunc(ops, s.flows.isRefused)
+	done := applied{attachments: s.input().Attachments, revision: s.revision, count: len(s.flows.renderer.Flows())}
+	if len(ops) == 0 {
+		s.enforce(done)
+		a.wantReport()
+		return
+	}
+	s.flows.mods += uint64(len(ops))
+	a.sendFlowJob(s, flowJob{kind: applyJob, ops: ops, then: done})
+}
+
+// applied is what is enforced once a job has succeeded.
+type applied struct {
+	attachments []pipeline.Attachment
+	revision    uint64
+	count       int
+}
+
+// enforce notes what a barrier has confirmed. A revision of which the switch refused a part is not enforced.
+func (s *state) enforce(d applied) {
+	s.flows.synced, s.flows.count = true, d.count
+	if len(s.flows.refused) == 0 {
+		s.flows.revision = d.revision
+	}
+	s.flows.enforced = map[string]pipeline.Attachment{}
+	for _, at := range d.attachments {
+		s.flows.enforced[at.Interface] = at
+	}
+}
+
+// isEnforced reports whether the switch has confirmed the flows of an interface as the plan wants them now.
+func (s *state) isEnforced(name string) bool {
+	have, ok := s.flows.enforced[name]
+	if !ok || !s.flows.connected {
+		return false
+	}
+	i, ok := s.ovs.Interface(name)
+	if !ok || i.OFPort != have.OFPort || s.flows.refusedPort(i.OFPort) != "" {
+		return false
+	}
+	want, problem := s.resolve(s.attachments[name])
+	return problem == "" && want.Identity == have.Identity && want.Network == have.Network && want.MAC == have.MAC && slices.Equal(want.Addresses, have.Addresses)
+}
+
+// isRefused reports whether the switch has refused exactly this addition; a flow that has changed is tried again.
+func (f *flowState) isRefused(op dataplane.Op) bool {
+	k := dataplane.KeyOf(op.Flow)
+	r, ok := f.refused[k]
+	if !ok {
+		return false
+	}
+	if op.Kind == dataplane.Delete || !dataplane.SameBody(r.flow, op.Flow) {
+		delete(f.refused, k)
+		return op.Kind == dataplane.Delete // it never got there
+	}
+	return true
+}
+
+// refusedPort returns why the switch refuses a flow of the attachment with that port number, if it does.
+func (f *flowState) refusedPort(port uint32) string {
+	for _, r := range f.refused {
+		if c, ok := pipeline.ParseCookie(r.flow.Cookie); ok && c.Kind == pipeline.KindAttachment && c.Object == port {
+			return r.reason
+		}
+	}
+	return ""
+}
+
+// refusals returns what the switch doesn't take, in order.
+func (f *flowState) refusals() []string {
+	var out []string
+	for _, r := range f.refused {
+		out = append(out, fmt.Sprintf("the switch refuses the flow %s: %s", r.flow, r.reason))
+	}
+	slices.SortFunc(out, strings.Compare)
+	return out
+}
+
+// sendFlowJob hands a job to the goroutine that holds the connection; it waits for one, since none is busy.
+func (a *Agent) sendFlowJob(s *state, j flowJob) {
+	s.flows.busy = true
+	a.jobs <- j
+}
+
+// flowsFound takes over what a dump said.
+func (s *state) flowsFound(flows []ovs.Flow) {
+	s.flows.found = make([]openflow.Flow, len(flows))
+	counts := make([]pipeline.FlowCount, len(flows))
+	for i, fl := range flows {
+		s.flows.found[i] = fl.Flow
+		counts[i] = pipeline.FlowCount{Cookie: fl.Cookie, Packets: fl.Packets}
+	}
+	s.flows.drops = map[string]uint64{}
+	for reason, n := range pipeline.Drops(counts) {
+		s.flows.drops[reason.String()] = n
+	}
+	s.flows.dumped++
+}
+
+// flowsRefused takes over that the switch refused some flows; a dump tells what it holds now.
+func (s *state) flowsRefused(refused []refusal, now time.Time) {
+	for _, r := range refused {
+		s.flows.refused[dataplane.KeyOf(r.flow)] = r
+	}
+	s.flows.synced, s.flows.dirty = false, true
+	s.flows.retryAt = now.Add(minBackoff/2 + rand.N(minBackoff/2))
+}

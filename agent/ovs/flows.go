@@ -1,0 +1,112 @@
+package ovs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/weftfabric/weft/agent/dataplane"
+	"github.com/weftfabric/weft/wire/openflow"
+)
+
+// Flow is a flow of the switch and how many packets it has seen.
+type Flow struct {
+	openflow.Flow
+	Packets uint64
+}
+
+// Refused says that the switch did not take a list of operations, of which then none took effect.
+type Refused struct {
+	Index int // of the operation that it refused; negative when it named none
+	Err   error
+}
+
+// Error returns the switch's reason.
+func (r *Refused) Error() string { return r.Err.Error() }
+
+// Unwrap returns the switch's reason.
+func (r *Refused) Unwrap() error { return r.Err }
+
+// Dialer connects to the bridge's OpenFlow socket.
+type Dialer struct {
+	RunDir string // Open vSwitch's run directory
+	Bridge string
+}
+
+// Connect makes a connection.
+func (d Dialer) Connect(ctx context.Context) (*Flows, error) {
+	conn, err := openflow.Dial(ctx, filepath.Join(d.RunDir, d.Bridge+".mgmt"))
+	if err != nil {
+		return nil, err
+	}
+	return &Flows{conn}, nil
+}
+
+// Flows is a connection to the bridge's OpenFlow socket.
+type Flows struct {
+	conn *openflow.Conn
+}
+
+// Ports returns the names of the switch's ports by their numbers.
+func (f *Flows) Ports(ctx context.Context) (map[uint32]string, error) {
+	ports, err := f.conn.PortDescs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[uint32]string, len(ports))
+	for _, p := range ports {
+		out[p.Number] = p.Name
+	}
+	return out, nil
+}
+
+// Dump returns the flows of the switch in canonical form. Flows that the fabric could not have written are left
+// out.
+func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
+	stats, err := f.conn.DumpFlows(ctx, openflow.FlowFilter{Table: openflow.AllTables})
+	var foreign *openflow.ForeignFlowError
+	if err != nil && !errors.As(err, &foreign) {
+		return nil, err
+	}
+	out := make([]Flow, len(stats))
+	for i, s := range stats {
+		out[i] = Flow{Flow: s.Flow.Canonical(), Packets: s.Packets}
+	}
+	return out, nil
+}
+
+// Apply makes all changes as one atomic, ordered bundle. When it returns nil the switch has confirmed them by a
+// barrier. The error is a *Refused when the connection still works.
+func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
+	mods := make([]openflow.Mod, len(ops))
+	for i, op := range ops {
+		mod := openflow.FlowMod{Flow: op.Flow}
+		switch op.Kind {
+		case dataplane.Add:
+			mod.Command = openflow.Add
+		case dataplane.Delete:
+			mod.Command = openflow.DeleteStrict
+		default:
+			return &Refused{Index: i, Err: fmt.Errorf("operation %d has no kind", i)}
+		}
+		mods[i] = mod
+	}
+	if err := f.conn.Bundle(ctx, mods); err != nil {
+		var refused *openflow.BundleError
+		switch {
+		case errors.As(err, &refused):
+			return &Refused{Index: refused.Index, Err: refused}
+		case f.conn.Err() != nil || ctx.Err() != nil:
+			return err
+		}
+		return &Refused{Index: -1, Err: err}
+	}
+	return f.conn.Barrier(ctx)
+}
+
+// Done is closed when the connection has ended.
+func (f *Flows) Done() <-chan struct{} { return f.conn.Done() }
+
+// Close ends the connection.
+func (f *Flows) Close() error { return f.conn.Close() }

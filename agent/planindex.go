@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/weftfabric/weft/agent/ipam"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
+)
+
+// planIndex finds the parts of a plan by what requests name.
+type planIndex struct {
+	node       fabric.NodeName
+	networks   map[fabric.NetworkRef]plan.Network
+	refs       map[fabric.NetworkID]fabric.NetworkRef
+	ports      map[fabric.PortRef]plan.Port
+	uids       map[string]fabric.PortRef
+	identities map[labelSet]fabric.Identity
+	leases     map[poolKey][]netip.Prefix
+	ignoreKeys []string
+}
+
+// labelSet names an identity.
+type labelSet struct {
+	network fabric.NetworkID
+	labels  string
+}
+
+// family is an IP version, 4 or 6.
+type family uint8
+
+// bothFamilies are the families in the order in which they are asked for.
+var bothFamilies = [...]family{4, 6}
+
+// poolKey names what addresses are allocated from.
+type poolKey struct {
+	network fabric.NetworkID
+	subnet  string
+	family  family
+}
+
+// familyOf returns the family of an address.
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return 4
+	}
+	return 6
+}
+
+// indexPlan builds the index of a plan.
+func indexPlan(n plan.Node) planIndex {
+	x := planIndex{
+		node: n.Name, networks: map[fabric.NetworkRef]plan.Network{}, refs: map[fabric.NetworkID]fabric.NetworkRef{},
+		ports: map[fabric.PortRef]plan.Port{}, uids: map[string]fabric.PortRef{}, identities: map[labelSet]fabric.Identity{},
+		leases: map[poolKey][]netip.Prefix{}, ignoreKeys: n.Settings.IgnoredLabels,
+	}
+	for _, net := range n.Networks {
+		x.networks[net.Ref], x.refs[net.ID] = net, net.Ref
+	}
+	for _, p := range n.Ports {
+		x.ports[p.Ref], x.uids[p.UID] = p, p.Ref
+	}
+	for _, id := range n.Identities {
+		x.identities[labelSet{id.Network, id.Labels.String()}] = id.ID
+	}
+	for _, r := range n.Routes {
+		if r.Lease && r.Node == n.Name {
+			k := poolKey{r.Network, r.Subnet, familyOf(r.Prefix.Addr())}
+			x.leases[k] = append(x.leases[k], r.Prefix)
+		}
+	}
+	return x
+}
+
+// identity returns the identity of a network's label set, ignored labels left out.
+func (x planIndex) identity(n fabric.NetworkID, labels fabric.Labels) (fabric.Identity, bool) {
+	id, ok := x.identities[labelSet{n, labels.String()}]
+	return id, ok
+}
+
+// ignored reports whether a label is no part of an identity; a trailing "/" makes a prefix of a key.
+func (x planIndex) ignored(key string) bool {
+	return slices.ContainsFunc(x.ignoreKeys, func(k string) bool {
+		return k == key || strings.HasSuffix(k, "/") && strings.HasPrefix(key, k)
+	})
+}
+
+// subnetOf returns the subnet of that name, the first one for the empty name.
+func subnetOf(n plan.Network, name string) (plan.Subnet, bool) {
+	for _, sub := range n.Subnets {
+		if name == "" || sub.Name == name {
+			return sub, true
+		}
+	}
+	return plan.Subnet{}, false
+}
+
+// subnetWith returns the subnet that an address is part of.
+func subnetWith(n plan.Network, a netip.Addr) (plan.Subnet, bool) {
+	for _, sub := range n.Subnets {
+		if prefixOf(sub, familyOf(a)).Contains(a) {
+			return sub, true
+		}
+	}
+	return plan.Subnet{}, false
+}
+
+// prefixOf returns a subnet's range of one family; it is the zero Prefix where the subnet lacks the family.
+func prefixOf(sub plan.Subnet, f family) netip.Prefix {
+	if f == 4 {
+		return sub.IPv4
+	}
+	return sub.IPv6
+}
+
+// gatewayOf returns a subnet's gateway of one family.
+func gatewayOf(sub plan.Subnet, f family) netip.Addr {
+	if f == 4 {
+		return sub.Gateway4
+	}
+	return sub.Gateway6
+}
+
+// families returns the families that a subnet has, IPv4 first.
+func families(sub plan.Subnet) []family {
+	return slices.DeleteFunc(slices.Clone(bothFamilies[:]), func(f family) bool { return !prefixOf(sub, f).IsValid() })
+}
+
+// pool returns what the node may give away of one family of a subnet.
+func (s *state) pool(n plan.Network, sub plan.Subnet, f family) ipam.Pool {
+	used := map[netip.Addr]bool{}
+	for _, a := range n.Reserved {
+		used[a] = true
+	}
+	for _, a := range s.all() {
+		if a.Network == n.Ref {
+			for _, addr := range a.Addresses {
+				used[addr] = true
+			}
+		}
+	}
+	return ipam.Pool{
+		Subnet: prefixOf(sub, f), Blocks: s.index.leases[poolKey{n.ID, sub.Name, f}],
+		Taken: func(a netip.Addr) bool { return used[a] },
+	}
+}

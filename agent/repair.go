@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/weftfabric/weft/agent/host"
+)
+
+// convergeIdentities has the identities made that attachments need and the plan lacks.
+func (a *Agent) convergeIdentities(s *state, now time.Time) {
+	if s.controller != connected {
+		return
+	}
+	for _, at := range s.all() {
+		n, ok := s.index.networks[at.Network]
+		if !ok || !at.Port.IsZero() {
+			continue
+		}
+		labels := at.Labels.Without(s.index.ignored)
+		if _, ok := s.index.identity(n.ID, labels); !ok {
+			a.start(s, now, "identity of "+at.Interface, a.needIdentity(n.Ref, labels))
+		}
+	}
+}
+
+// convergeDeadLinks removes the ports of containers whose link has been gone for a while: the container has ended
+// and nobody has said so, as after a crash of the node.
+func (a *Agent) convergeDeadLinks(s *state, now time.Time) {
+	for _, i := range s.ovs.Interfaces {
+		at, ok := s.attachments[i.Name]
+		since, failed := s.failedSince[i.Name]
+		if !ok || !failed || at.Kind != kindContainer || s.locked[i.Name] != nil || now.Sub(since) < deadLinkTime {
+			continue
+		}
+		a.start(s, now, "remove the dead port "+i.Name, func(ctx context.Context) error {
+			unlock, err := a.lock(ctx, at.Interface)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			a.cfg.Logger.Info("removing the port of a container that is gone", "container", at.Container.ContainerID, "interface", at.Interface)
+			return a.unplug(ctx, at)
+		})
+	}
+}
+
+// convergeOrphans removes, once in a run, the links that an earlier run made and didn't come to plug.
+func (a *Agent) convergeOrphans(s *state, now time.Time) {
+	if s.orphansRemoved {
+		return
+	}
+	a.start(s, now, "remove orphaned links", func(ctx context.Context) error {
+		links, err := a.cfg.Links.List(ctx)
+		for _, l := range links {
+			err = errors.Join(err, a.removeOrphan(ctx, l))
+		}
+		if err != nil {
+			return err
+		}
+		return a.do(ctx, func(s *state) { s.orphansRemoved = true })
+	})
+}
+
+// removeOrphan removes a link of the agent that is on no bridge.
+func (a *Agent) removeOrphan(ctx context.Context, l host.Link) error {
+	unlock, err := a.lock(ctx, l.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	plugged, err := ask(ctx, a, func(s *state) (bool, error) {
+		_, ok := s.ovs.Interface(l.Name)
+		return ok, nil
+	})
+	if err != nil || plugged {
+		return err
+	}
+	a.cfg.Logger.Info("removing a link that was left over", "link", l.Name, "for", l.For)
+	return a.cfg.Links.Delete(ctx, l.Name)
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
+)
+
+// state is what the loop owns. Nothing outside the loop's goroutine touches it.
+type state struct {
+	node fabric.NodeName
+
+	// plan is whole once havePlan is set; fresh says that it came from the controller in this run, not from disk.
+	plan     plan.Node
+	revision uint64
+	havePlan bool
+	fresh    bool
+	index    planIndex
+
+	// ovs is the last state of the database that was connected; ovsProblem says why there is no connection now.
+	ovs        ovs.State
+	ovsSeen    bool
+	ovsProblem string
+	// bridgeReady says that the bridge was made as it must be in this run.
+	bridgeReady bool
+	datapath    ovs.DatapathType
+
+	// attachments are the records in the database by interface; damaged says why some can't be read.
+	attachments map[string]attachment
+	damaged     map[string]string
+	// reserved are attachments on their way into the database, by interface.
+	reserved map[string]attachment
+	// locked are the interfaces that a request is working on.
+	locked map[string]*lockToken
+	// lastAddress is the last address that was given away, by network, subnet and family.
+	lastAddress map[poolKey]netip.Addr
+	// failedSince says since when the switch has not been able to open an interface.
+	failedSince map[string]time.Time
+	// bindRefusals say why interfaces of somebody else aren't bound.
+	bindRefusals map[string]bindRefusal
+	// placing counts the requests that are binding a Port; until they are done, a Port without an attachment may
+	// be about to get one.
+	placing int
+	// orphansRemoved says that what an earlier run left half done is gone.
+	orphansRemoved bool
+
+	flows      flowState
+	controller string // "connected", or why not
+
+	jobs    map[string]*job
+	flights map[string]*flight
+	waiters []*waiter
+}
+
+// newState returns the state of an agent that knows nothing yet.
+func newState(node fabric.NodeName) *state {
+	return &state{
+		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
+		reserved: map[string]attachment{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
+		failedSince: map[string]time.Time{}, jobs: map[string]*job{},
+		controller: notConnected, flows: newFlowState(),
+	}
+}
+
+// setPlan takes over a whole plan.
+func (s *state) setPlan(n plan.Node, revision uint64) {
+	s.plan, s.revision, s.havePlan = n, revision, true
+	s.index = indexPlan(n)
+	s.flows.dirty = true
+}
+
+// setOVS takes over what the database says.
+func (s *state) setOVS(o ovs.State, now time.Time) {
+	s.ovsProblem = o.Problem
+	if !o.Connected {
+		return // what was last known stays
+	}
+	s.flows.portsChanged(s.ovs.Interfaces, o.Interfaces)
+	s.ovs, s.ovsSeen, s.flows.dirty = o, true, true
+	s.attachments, s.damaged = map[string]attachment{}, map[string]string{}
+	failed := map[string]time.Time{}
+	for _, i := range o.Interfaces {
+		a, ok, err := recordOf(i)
+		switch {
+		case err != nil:
+			s.damaged[i.Name] = err.Error()
+		case ok:
+			s.attachments[i.Name] = a
+		}
+		if i.Error != "" {
+			failed[i.Name] = now
+			if since, ok := s.failedSince[i.Name]; ok {
+				failed[i.Name] = since
+			}
+		}
+	}
+	s.failedSince = failed
+}
+
+// all returns the attachments of database and requests, in the order of their interfaces; a reservation comes
+// before the record that it is about to replace.
+func (s *state) all() []attachment {
+	merged := maps.Clone(s.attachments)
+	maps.Copy(merged, s.reserved)
+	return slices.SortedFunc(maps.Values(merged), func(a, b attachment) int { return strings.Compare(a.Interface, b.Interface) })
+}
+
+// resolve returns what the pipeline must know of an attachment, or why the plan doesn't tell it.
+func (s *state) resolve(a attachment) (pipeline.Attachment, string) {
+	out := pipeline.Attachment{Interface: a.Interface, MAC: a.MAC, Addresses: a.Addresses}
+	if !a.Port.IsZero() {
+		p, ok := s.index.ports[a.Port]
+		if !ok {
+			return out, "Port " + a.Port.String() + " is not bound to this node: it was bound elsewhere or deleted"
+		}
+		out.Network, out.Identity, out.MAC = p.Network, p.Identity, p.MAC
+		if len(p.Addresses) > 0 {
+			out.Addresses = p.Addresses
+		}
+		return out, ""
+	}
+	n, ok := s.index.networks[a.Network]
+	if !ok {
+		return out, "network " + a.Network.String() + " is not part of this node's plan"
+	}
+	id, ok := s.index.identity(n.ID, a.Labels.Without(s.index.ignored))
+	if !ok {
+		return out, "labels " + a.Labels.String() + " have no identity in this node's plan"
+	}
+	out.Network, out.Identity = n.ID, id
+	return out, ""
+}
+
+// input is what the flows have to be rendered from.
+func (s *state) input() pipeline.Input {
+	in := pipeline.Input{Plan: s.plan}
+	for _, i := range s.ovs.Interfaces {
+		if i.OFPort == 0 || s.flows.stale(i) {
+			continue
+		}
+		if i.Name == tunnelPort {
+			in.TunnelPort = i.OFPort
+			continue
+		}
+		a, ok := s.attachments[i.Name]
+		if !ok || i.ExternalIDs[keyIfaceStatus] == statusInactive {
+			continue
+		}
+		if p, problem := s.resolve(a); problem == "" {
+			p.OFPort = i.OFPort
+			in.Attachments = append(in.Attachments, p)
+		}
+	}
+	return in
+}

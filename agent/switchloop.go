@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/weftfabric/weft/agent/dataplane"
+	"github.com/weftfabric/weft/agent/ovs"
+)
+
+// jobKind says what a flowJob asks for.
+type jobKind uint8
+
+const (
+	applyJob jobKind = iota + 1
+	dumpJob
+)
+
+// flowJob is a task for the goroutine that holds the OpenFlow connection.
+type flowJob struct {
+	kind jobKind
+	ops  []dataplane.Op
+	then applied
+}
+
+// switchLoop keeps an OpenFlow connection and does the loop's jobs on it. Every connection begins with a dump:
+// what the switch holds is never assumed.
+func (a *Agent) switchLoop(ctx context.Context) {
+	backoff := minBackoff
+	for ctx.Err() == nil {
+		err := a.switchSession(ctx, func() { backoff = minBackoff })
+		if ctx.Err() != nil {
+			return
+		}
+		if a.do(ctx, func(s *state) { s.switchGone(err) }) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-a.redial:
+			backoff = minBackoff / 2
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		}
+		backoff = min(2*backoff, maxSwitchBackoff)
+	}
+}
+
+// maxSwitchBackoff is short: the switch is on this node, and while it has no flows nothing is forwarded.
+const maxSwitchBackoff = 2 * time.Second
+
+// switchSession is the life of one connection.
+func (a *Agent) switchSession(ctx context.Context, connected func()) (err error) {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := a.cfg.Dial(dialCtx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	ports, err := conn.Ports(dialCtx)
+	if err != nil {
+		return err
+	}
+	flows, err := dump(ctx, conn)
+	if err != nil {
+		return err
+	}
+	connected()
+	a.takeStaleJob()
+	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, flows) }); err != nil {
+		return err
+	}
+	resync := time.NewTicker(resyncInterval)
+	defer resync.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-conn.Done():
+			return errors.New("the switch closed the OpenFlow connection")
+		case <-resync.C:
+			if err := a.send(ctx, func(s *state) { s.flows.synced = false }); err != nil {
+				return err
+			}
+		case j := <-a.jobs:
+			if err := a.runFlowJob(ctx, conn, j); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// takeStaleJob throws away a job that was meant for the connection before.
+func (a *Agent) takeStaleJob() {
+	select {
+	case <-a.jobs:
+	default:
+	}
+}
+
+// runFlowJob does one job and tells the loop. An error means that the connection is of no use any more.
+func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
+	if j.kind == dumpJob {
+		flows, err := dump(ctx, conn)
+		if err != nil {
+			return err
+		}
+		return a.send(ctx, func(s *state) {
+			s.flows.busy = false
+			s.flowsFound(flows)
+		})
+	}
+	jobCtx, cancel := context.WithTimeout(ctx, switchTimeout)
+	defer cancel()
+	refused, err := applyAround(jobCtx, conn, j.ops)
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, func(s *state) {
+		s.flows.busy = false
+		if len(refused) > 0 {
+			s.flowsRefused(refused, time.Now())
+			return
+		}
+		s.enforce(j.then)
+		a.wantReport()
+	})
+}
+
+// dump reads the switch's flows, with a deadline.
+func dump(ctx context.Context, conn Flows) ([]ovs.Flow, error) {
+	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
+	defer cancel()
+	return conn.Dump(ctx)
+}
+
+// applyAround applies operations, and goes around those that the switch refuses: one bad flow must not stop the
+// others. A refusal that names no operation is looked for by halves.
+func applyAround(ctx context.Context, conn Flows, ops []dataplane.Op) (refused []refusal, err error) {
+	for len(ops) > 0 {
+		err := conn.Apply(ctx, ops)
+		var no *ovs.Refused
+		switch {
+		case err == nil:
+			return refused, nil
+		case !errors.As(err, &no):
+			return refused, err
+		case len(ops) == 1 || no.Index >= 0 && no.Index < len(ops):
+			bad := max(no.Index, 0)
+			refused = append(refused, refusal{flow: ops[bad].Flow, reason: no.Error()})
+			ops = slices.Delete(slices.Clone(ops), bad, bad+1)
+		default:
+			first, err := applyAround(ctx, conn, ops[:len(ops)/2])
+			refused = append(refused, first...)
+			if err != nil {
+				return refused, err
+			}
+			ops = ops[len(ops)/2:]
+		}
+	}
+	return refused, nil
+}
+
+// switchConnected takes over what a new connection found.
+func (s *state) switchConnected(ports map[uint32]string, flows []ovs.Flow) {
+	s.flows.connected, s.flows.problem, s.flows.busy, s.flows.synced = true, "", false, false
+	s.flows.ports, s.flows.retryAt = ports, time.Time{}
+	s.flowsFound(flows)
+}
+
+// switchGone takes over that there is no connection. What the switch held stays in force there, unless it died.
+func (s *state) switchGone(err error) {
+	s.flows.connected, s.flows.busy, s.flows.synced, s.flows.found = false, false, false, nil
+	s.flows.problem, s.flows.retryAt = err.Error(), time.Time{}
+}
