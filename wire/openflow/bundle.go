@@ -18,7 +18,7 @@ const (
 const batch = 64 << 10
 
 // Bundle makes all changes in their order, or none: when it returns nil the switch has made them, as after
-// a barrier. When the switch refuses one, the error is a *BundleError that names it.
+// a barrier. When one can't be expressed or the switch refuses it, the error is a *BundleError that names it.
 //
 // Open vSwitch takes no meters into a bundle, and a flow needs its meter: mods that add and change meters
 // are made one by one before the bundle, those that delete meters after it. If the bundle is refused then,
@@ -88,7 +88,7 @@ func (c *Conn) sendEach(ctx context.Context, mods []indexed) error {
 	var b []byte
 	for i, m := range mods {
 		if b, err = m.mod.append(b, k.first+uint32(i)); err != nil {
-			return fmt.Errorf("openflow: change %d, %s: %w", m.index, m.mod, err)
+			return &BundleError{m.index, m.mod, err}
 		}
 	}
 	if err := c.send(ctx, appendOctets(b, msgBarrierRequest, k.last, nil)); err != nil {
@@ -181,7 +181,7 @@ func (c *Conn) fill(ctx context.Context, id, first uint32, mods []indexed) error
 			return m.mod.append(append(be.AppendUint32(b, id), 0, 0, 0, bundleFlags), xid)
 		})
 		if err != nil {
-			return fmt.Errorf("openflow: change %d, %s: %w", m.index, m.mod, err)
+			return &BundleError{m.index, m.mod, err}
 		}
 		if len(b) >= batch {
 			if err := c.send(ctx, b); err != nil {

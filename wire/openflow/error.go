@@ -38,19 +38,22 @@ func decodeError(body []byte) *Error {
 	return e
 }
 
-// BundleError says which mod made the switch refuse a bundle. Nothing of the bundle took effect.
+// BundleError says which mod kept a bundle from being made. Nothing of the bundle took effect.
 type BundleError struct {
 	Index int // of the mod in the call's list
 	Mod   Mod
-	Err   *Error
+	Err   error // an *Error when the switch refused the mod; else the mod can't be expressed
 }
 
-// Error names the mod and the switch's reason.
+// Error names the mod and the reason.
 func (e *BundleError) Error() string {
-	return fmt.Sprintf("the switch refused change %d, %s: %v", e.Index, e.Mod, e.Err)
+	if _, ok := e.Err.(*Error); ok {
+		return fmt.Sprintf("the switch refused change %d, %s: %v", e.Index, e.Mod, e.Err)
+	}
+	return fmt.Sprintf("change %d, %s, can't be expressed: %v", e.Index, e.Mod, e.Err)
 }
 
-// Unwrap returns the switch's error.
+// Unwrap returns the reason.
 func (e *BundleError) Unwrap() error { return e.Err }
 
 // errorNames are the codes of OpenFlow 1.5 by type, as in OVS include/openvswitch/ofp-errors.h.

@@ -104,7 +104,8 @@ func TestBundleIsAtomic(t *testing.T) {
 	}
 	// A mod that can't be encoded is refused here, and leaves the connection working.
 	err := c.Bundle(ctx, mods(Flow{Actions: []Action{Resubmit{255}}}))
-	if err == nil || !strings.Contains(err.Error(), "change 2") {
+	var be *BundleError
+	if !errors.As(err, &be) || be.Index != 2 || !strings.Contains(err.Error(), "can't be expressed") {
 		t.Error(err)
 	}
 	if flows, err := c.DumpFlows(ctx, FlowFilter{Table: 10}); err != nil || len(flows) != 4 {
