@@ -54,7 +54,7 @@ var drivers = map[string][]string{
 	"golang.zx2c4.com/wireguard/wgctrl":           {"agent/wireguard"},
 	"go.etcd.io/etcd/server/v3/embed":             {"controller/store"},
 	"go.etcd.io/etcd/client/v3":                   {"controller/store"},
-	"github.com/containernetworking/cni/pkg/skel": {"cni"},
+	"github.com/containernetworking/cni/pkg/skel": {"cni", "cmd/weft-cni"},
 }
 
 type goPackage struct {
