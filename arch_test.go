@@ -48,7 +48,7 @@ var rules = []rule{
 // drivers says which packages of weft may import a library that talks to a switch or a kernel.
 var drivers = map[string][]string{
 	"github.com/ovn-kubernetes/libovsdb":          {"agent/ovs"},
-	"github.com/vishvananda/netlink":              {"agent/host"},
+	"github.com/vishvananda/netlink":              {"agent/host", "agent/ovs"},
 	"github.com/vishvananda/netns":                {"agent/host"},
 	"github.com/coreos/go-iptables":               {"agent/host"},
 	"golang.zx2c4.com/wireguard/wgctrl":           {"agent/wireguard"},
