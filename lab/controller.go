@@ -36,7 +36,7 @@ func (r *Record) startController(ctx context.Context) error {
 		return err
 	}
 	p, err := r.start(spec{name: "weft-controller", namespace: r.controllerNamespace(), args: []string{
-		filepath.Join(r.BinDir, "weft-controller"), "--data-dir", data, "--listen", r.controllerAddr().String()}})
+		filepath.Join(r.BinDir, "weft-controller"), "--data-dir", data, "--socket", r.ControllerSocket(), "--listen", r.controllerAddr().String()}})
 	if err != nil {
 		return err
 	}
