@@ -38,9 +38,10 @@ type (
 	}
 	// Move copies Src to Dst; both have the same number of bits.
 	Move struct{ Src, Dst Subfield }
-	// Push and Pop use the pipeline's stack.
+	// Push puts Src on the pipeline's stack.
 	Push struct{ Src Subfield }
-	Pop  struct{ Dst Subfield }
+	// Pop takes Dst from the pipeline's stack.
+	Pop struct{ Dst Subfield }
 	// Resubmit looks the packet up in another table, with the same in_port, then goes on.
 	Resubmit struct{ Table uint8 }
 	// CT sends the packet through the connection tracker (ovs-actions(7), "ct").

@@ -60,7 +60,7 @@ func (c *cursor) action(kind uint16, depth int) (Action, error) {
 		}
 		a, err := c.nicira(subtype, depth)
 		if err != nil {
-			return nil, fmt.Errorf("Nicira subtype %d: %w", subtype, err)
+			return nil, fmt.Errorf("subtype %d of Nicira: %w", subtype, err)
 		}
 		return a, nil
 	}

@@ -96,12 +96,9 @@ func start(ctx context.Context, nc net.Conn, path string) (*Conn, error) {
 
 // handshake exchanges hello messages (OpenFlow 1.5.1, section 6.3.1). The bitmap offers version 1.5 alone.
 func handshake(ctx context.Context, nc net.Conn, r *bufio.Reader) error {
-	deadline, _ := ctx.Deadline()
-	if err := nc.SetDeadline(deadline); err != nil {
-		return err
-	}
-	defer nc.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
+	// The loops set deadlines of their own for each read and write. A connection whose deadline can't be
+	// set has ended, and the next read says so.
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Now()) })
 	defer stop()
 	hello := be.AppendUint32([]byte{0, 1, 0, 8}, 1<<version)
 	if _, err := nc.Write(appendOctets(nil, msgHello, 0, hello)); err != nil {
@@ -190,8 +187,11 @@ func (c *Conn) readLoop(r *bufio.Reader) {
 	defer c.wg.Done()
 	defer close(c.packetIns)
 	for probed := false; ; {
-		c.nc.SetReadDeadline(time.Now().Add(probeInterval))
-		if _, err := r.Peek(headerLen); err != nil {
+		err := c.nc.SetReadDeadline(time.Now().Add(probeInterval))
+		if err == nil {
+			_, err = r.Peek(headerLen)
+		}
+		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && !probed {
 				probed = true
 				c.enqueueEcho(appendOctets(nil, msgEchoRequest, 0, nil))
@@ -201,8 +201,10 @@ func (c *Conn) readLoop(r *bufio.Reader) {
 			return
 		}
 		probed = false
-		c.nc.SetReadDeadline(time.Now().Add(ioTimeout))
-		m, err := readMessage(r)
+		var m message
+		if err = c.nc.SetReadDeadline(time.Now().Add(ioTimeout)); err == nil {
+			m, err = readMessage(r)
+		}
 		if err != nil {
 			c.fail(fmt.Errorf("read: %w", err))
 			return
@@ -255,8 +257,11 @@ func (c *Conn) writeLoop() {
 		case <-c.done:
 			return
 		}
-		c.nc.SetWriteDeadline(time.Now().Add(ioTimeout))
-		if _, err := c.nc.Write(b); err != nil {
+		err := c.nc.SetWriteDeadline(time.Now().Add(ioTimeout))
+		if err == nil {
+			_, err = c.nc.Write(b)
+		}
+		if err != nil {
 			c.fail(fmt.Errorf("write: %w", err))
 			return
 		}

@@ -1,6 +1,9 @@
 package openflow
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Error is an error message of the switch (OpenFlow 1.5.1, section 7.5.4).
 type Error struct {
@@ -47,7 +50,7 @@ type BundleError struct {
 
 // Error names the mod and the reason.
 func (e *BundleError) Error() string {
-	if _, ok := e.Err.(*Error); ok {
+	if refused := (*Error)(nil); errors.As(e.Err, &refused) {
 		return fmt.Sprintf("the switch refused change %d, %s: %v", e.Index, e.Mod, e.Err)
 	}
 	return fmt.Sprintf("change %d, %s, can't be expressed: %v", e.Index, e.Mod, e.Err)

@@ -165,10 +165,10 @@ func splitTop(s string) []string {
 	var out []string
 	depth, start := 0, -1
 	for i, c := range s {
-		switch {
-		case c == '(' || c == '[':
+		switch c {
+		case '(', '[':
 			depth++
-		case c == ')' || c == ']':
+		case ')', ']':
 			depth--
 		}
 		if depth <= 0 && (c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r') {

@@ -75,12 +75,6 @@ func (s *ovs) vsctl(args ...string) {
 	run(s.tb, "ovs-vsctl", append([]string{"--timeout=20", "--db=unix:" + s.path("db.sock")}, args...)...)
 }
 
-// appctl asks vswitchd over its control socket.
-func (s *ovs) appctl(args ...string) string {
-	s.tb.Helper()
-	return run(s.tb, "ovs-appctl", append([]string{"--target=" + s.path("ovs-vswitchd.ctl")}, args...)...)
-}
-
 // ofctl runs ovs-ofctl on the bridge.
 func (s *ovs) ofctl(command string, args ...string) string {
 	s.tb.Helper()

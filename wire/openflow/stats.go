@@ -69,7 +69,7 @@ func (c *Conn) DumpFlows(ctx context.Context, filter FlowFilter) ([]FlowStats, e
 	if err != nil {
 		return nil, fmt.Errorf("openflow: dump flows: %w", err)
 	}
-	slices.SortStableFunc(out, func(a, b FlowStats) int { return a.Flow.Compare(b.Flow) })
+	slices.SortStableFunc(out, func(a, b FlowStats) int { return a.Compare(b.Flow) })
 	return out, errors.Join(foreign...)
 }
 

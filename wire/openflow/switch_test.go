@@ -41,13 +41,13 @@ func TestSwitchReturnsFlowsEqual(t *testing.T) {
 		if err != nil || len(got) != 1 {
 			t.Fatalf("%s: dump: %v, %v", line, got, err)
 		}
-		if !got[0].Flow.Equal(want) {
+		if !got[0].Equal(want) {
 			t.Errorf("the flow is not equal\n got %s\nwant %s", got[0].Flow, want)
 		}
 		if diff := cmp.Diff(want.Canonical().String(), got[0].Flow.Canonical().String()); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
-		if text := strings.TrimSpace(lastLine(s.ofctl("dump-flows", "--no-stats"))); text != got[0].Flow.String() {
+		if text := strings.TrimSpace(lastLine(s.ofctl("dump-flows", "--no-stats"))); text != got[0].String() {
 			t.Errorf("ovs-ofctl writes it differently\n got %s\nwant %s", got[0].Flow, text)
 		}
 		if err := c.Bundle(ctx, []Mod{FlowMod{Command: DeleteStrict, Flow: want}}); err != nil {
@@ -143,7 +143,7 @@ func TestModifyAndDeleteByCookie(t *testing.T) {
 			t.Fatalf("%s: %v, %v", s.name, stats, err)
 		}
 		for i := range stats {
-			if !stats[i].Flow.Equal(s.want[i]) {
+			if !stats[i].Equal(s.want[i]) {
 				t.Errorf("%s: got %s, want %s", s.name, stats[i].Flow, s.want[i])
 			}
 		}
@@ -295,7 +295,7 @@ func TestLargeBundleAndDump(t *testing.T) {
 		t.Fatalf("%d flows, %v", len(flows), err)
 	}
 	for i, f := range flows {
-		if !f.Flow.Equal(flowN(i)) {
+		if !f.Equal(flowN(i)) {
 			t.Fatalf("flow %d is %s", i, f.Flow)
 		}
 	}
