@@ -94,8 +94,11 @@ func (s *intentService) Get(_ context.Context, req *connect.Request[weftv1.GetRe
 	return connect.NewResponse(&weftv1.GetResponse{Object: p}), nil
 }
 
-func (s *intentService) List(_ context.Context, req *connect.Request[weftv1.ListRequest]) (*connect.Response[weftv1.ListResponse], error) {
+func (s *intentService) List(ctx context.Context, req *connect.Request[weftv1.ListRequest]) (*connect.Response[weftv1.ListResponse], error) {
 	v := s.Store.View()
+	if err := s.Planner.Wait(ctx, v.Revision); err != nil { // enforcement is judged by the plans
+		return nil, toConnect(err)
+	}
 	resp := &weftv1.ListResponse{Revision: v.Revision}
 	f := filter{kind: req.Msg.Kind, tenant: req.Msg.Tenant}
 	enforcement := s.enforcement()

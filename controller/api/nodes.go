@@ -23,9 +23,13 @@ import (
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
-// ListNodes returns the registered nodes in order.
-func (s *intentService) ListNodes(context.Context, *connect.Request[weftv1.ListNodesRequest]) (*connect.Response[weftv1.ListNodesResponse], error) {
+// ListNodes returns the registered nodes in order. The plans that it tells of stand for the revision of the answer:
+// otherwise a node could seem to enforce a change that its plan doesn't hold yet.
+func (s *intentService) ListNodes(ctx context.Context, _ *connect.Request[weftv1.ListNodesRequest]) (*connect.Response[weftv1.ListNodesResponse], error) {
 	v, now := s.Store.View(), s.Now()
+	if err := s.Planner.Wait(ctx, v.Revision); err != nil {
+		return nil, toConnect(err)
+	}
 	statuses, _ := s.Store.Statuses()
 	leases := leasesByNode(v)
 	resp := &weftv1.ListNodesResponse{Revision: v.Revision}
