@@ -68,13 +68,13 @@ func unionPrefixes(ps []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// joined returns the prefix whose halves are low and high.
+// joined returns the prefix whose halves are the different prefixes low and high.
 func joined(low, high netip.Prefix) (parent netip.Prefix, ok bool) {
 	if low.Bits() != high.Bits() || low.Bits() == 0 {
 		return netip.Prefix{}, false
 	}
 	parent = netip.PrefixFrom(low.Addr(), low.Bits()-1).Masked()
-	return parent, low != high && parent.Contains(high.Addr())
+	return parent, parent.Contains(high.Addr())
 }
 
 // comparePrefixes orders IPv4 before IPv6, then by address, a prefix before those inside it.

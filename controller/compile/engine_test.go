@@ -12,6 +12,7 @@ import (
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
+	"github.com/weftfabric/weft/topology"
 )
 
 var plain = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
@@ -156,6 +157,53 @@ func TestWhoHears(t *testing.T) {
 		changed, _ := e.Flush()
 		if got := slices.Sorted(maps.Keys(changed)); !slices.Equal(got, row.want) {
 			t.Errorf("%s: the plans of %q change, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+// TestRareDependences takes one change per row that random histories seldom lead to, on top of a setup, and
+// compares with a computation from scratch.
+func TestRareDependences(t *testing.T) {
+	fresh := fabric.Labels{"app": "fresh"}
+	group := func(tenant, prefix string) compile.Change {
+		return compile.Change{Object: object(&topology.AddressGroup{Metadata: topology.Metadata{Tenant: tenant, Name: "g"}, Spec: topology.AddressGroupSpec{Prefixes: []netip.Prefix{netip.MustParsePrefix(prefix)}}})}
+	}
+	toGroup := []topology.Rule{{To: []topology.Peer{{AddressGroup: "g"}}}}
+	tenants := compile.Change{Object: object(&topology.FirewallPolicy{Metadata: topology.Metadata{Tenant: "a", Name: "p"}, Spec: topology.FirewallPolicySpec{Egress: toGroup}})}
+	platforms := compile.Change{Object: object(&topology.PlatformPolicy{Metadata: topology.Metadata{Name: "p"}, Spec: topology.PlatformPolicySpec{Tier: topology.TierPlatform, Egress: toGroup}})}
+	base := alloc(netAX, 1).Blocks[0].Base
+	identity := compile.Change{Identity: &compile.IdentityChange{ID: base + 9, Alloc: &compile.IdentityAlloc{Network: netAX, Labels: fresh}}}
+	waiting := []compile.Change{
+		{Object: port(worldPorts[0], "x", fresh, netip.MustParseAddr("10.0.0.200"))}, {Binding: &compile.BindingChange{Port: worldPorts[0], Node: "n4"}},
+	}
+	rows := []struct {
+		name   string
+		setup  []compile.Change
+		change compile.Change
+	}{
+		{"tenant's group", []compile.Change{tenants, group("a", "192.0.2.0/24")}, group("a", "198.51.100.0/24")},
+		{"platform's group", []compile.Change{platforms, group("", "192.0.2.0/24")}, group("", "198.51.100.0/24")},
+		{"identity of a waiting port", waiting, identity},
+		{"identity of a bound port goes", append(slices.Clone(waiting), identity), compile.Change{Identity: &compile.IdentityChange{ID: base + 9}}},
+		{"bound port is deleted", append(slices.Clone(waiting), identity), compile.Change{ObjectGone: &topology.Key{Kind: topology.KindPort, Tenant: "a", Name: "vm1"}}},
+		{"peer grows", nil, compile.Change{Network: &compile.NetworkChange{Network: netBX, Alloc: alloc(netBX, 2)}}},
+		{"ignored labels", waiting, compile.Change{Object: object(&topology.Fabric{Metadata: topology.Metadata{Name: "default"}, Spec: topology.FabricSpec{IgnoredLabels: []string{"app"}}})}},
+	}
+	for _, row := range rows {
+		state := after(startState(t), row.setup...)
+		e := compile.NewEngine(state)
+		e.Flush()
+		e.Apply(row.change)
+		changed, _ := e.Flush()
+		want := compile.Plans(after(state, row.change))
+		if len(changed) == 0 {
+			t.Errorf("%s: no plan changed", row.name)
+		}
+		for _, name := range worldNodes {
+			got, _ := e.Plan(name)
+			if diff := cmp.Diff(want[name], got, plain); diff != "" {
+				t.Errorf("%s: node %s (-from scratch +engine):\n%s", row.name, name, diff)
+			}
 		}
 	}
 }
