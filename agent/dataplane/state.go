@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -65,18 +64,4 @@ func SortFlows(flows []openflow.Flow) {
 }
 
 // CompareFlows orders flows by table, falling priority, and match.
-func CompareFlows(a, b openflow.Flow) int {
-	return cmp.Or(
-		cmp.Compare(a.Table, b.Table),
-		cmp.Compare(b.Priority, a.Priority),
-		slices.CompareFunc(a.Match, b.Match, compareFields),
-	)
-}
-
-func compareFields(a, b openflow.FieldMatch) int {
-	return cmp.Or(
-		cmp.Compare(a.Field, b.Field),
-		cmp.Compare(a.Value.Hi, b.Value.Hi), cmp.Compare(a.Value.Lo, b.Value.Lo),
-		cmp.Compare(a.Mask.Hi, b.Mask.Hi), cmp.Compare(a.Mask.Lo, b.Mask.Lo),
-	)
-}
+func CompareFlows(a, b openflow.Flow) int { return a.Compare(b) }

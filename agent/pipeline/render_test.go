@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/pipeline"
@@ -42,6 +43,9 @@ func TestRenderHolds(t *testing.T) {
 				t.Errorf("%s: twice: %s", name, f)
 			} else {
 				seen[k] = true
+			}
+			if canonical := f.Canonical(); !cmp.Equal(canonical, f, cmpopts.EquateEmpty()) {
+				t.Errorf("%s: the switch will return another form: %s", name, cmp.Diff(canonical, f))
 			}
 			c, ok := pipeline.ParseCookie(f.Cookie)
 			if !ok || c.Uint64() != f.Cookie {

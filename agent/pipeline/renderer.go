@@ -90,6 +90,9 @@ func (r *Renderer) Flows() []openflow.Flow {
 	return out
 }
 
+// Len returns the number of flows.
+func (r *Renderer) Len() int { return len(r.claims) }
+
 // Sync makes the renderer hold exactly in. It compares all of in with what it holds, and renders what differs.
 func (r *Renderer) Sync(in Input) Delta {
 	var c Change

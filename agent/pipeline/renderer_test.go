@@ -86,7 +86,7 @@ func TestRendererEqualsRender(t *testing.T) {
 			before := index(r.Flows())
 			d := r.Sync(in)
 			want := pipeline.Render(in)
-			if got := r.Flows(); !cmp.Equal(want, got) {
+			if got := r.Flows(); !cmp.Equal(want, got) || r.Len() != len(want) {
 				t.Fatal(cmp.Diff(flowText(want), flowText(got)))
 			}
 			for _, f := range d.Added {
