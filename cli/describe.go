@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weftfabric/weft/cli/output"
+	"github.com/weftfabric/weft/topology"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
@@ -85,6 +86,9 @@ NAME may be written tenant/name.`,
 func (d description) write(w io.Writer, style output.Style, o stored) error {
 	title := func(text string) string { return style.Paint(output.Strong, text) }
 	fmt.Fprintf(w, "%s\n", title(o.key().String()))
+	if p := o.declared.Port; p != nil {
+		fmt.Fprintf(w, "  UID          %s\n", topology.PortUID(p.Ref()))
+	}
 	fmt.Fprintf(w, "  declared at  %s\n", orNone(d.Declared))
 	fmt.Fprintf(w, "  apply set    %s\n", orNone(d.ApplySet))
 	fmt.Fprintf(w, "  revision     %d\n", d.Revision)

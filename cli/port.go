@@ -150,6 +150,7 @@ type placedPort struct {
 	Interface string   `json:"interface"`
 	MAC       string   `json:"mac"`
 	Addresses []string `json:"addresses"`
+	UID       string   `json:"uid"`
 }
 
 func (a *app) portListCommand() *cobra.Command {
@@ -160,13 +161,13 @@ func (a *app) portListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List declared Ports and where they are attached",
-		Long:    "List the declared Ports, the node and interface where each is attached, and the addresses that it has there.",
-		Example: "  weft port list\n  weft port list -t acme -o json",
+		Long:    "List the declared Ports, the node and interface where each is attached, and the addresses that it has there. -o wide\nadds the UID, which stands for the Port where a name can't, as in libvirt's interfaceid.",
+		Example: "  weft port list\n  weft port list -t acme -o wide",
 		Args:    cobra.NoArgs,
 	}
 	tenant.register(cmd, a)
 	tenant.registerAll(cmd)
-	format.register(cmd, output.Table, output.JSON, output.YAML)
+	format.register(cmd, output.Table, output.Wide, output.JSON, output.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
@@ -190,14 +191,26 @@ func (a *app) portListCommand() *cobra.Command {
 				fmt.Fprintf(a.Stderr, "no ports found%s\n", inTenant(tenant.chosen(a)))
 				return nil
 			}
-			g := output.Grid{Header: []string{"PORT", "NETWORK", "NODE", "INTERFACE", "MAC", "ADDRESSES"}}
-			for _, p := range ports {
-				g.Add(output.C(p.Port), output.C(p.Network), output.C(p.Node), output.C(p.Interface), output.C(p.MAC), output.C(strings.Join(p.Addresses, ",")))
-			}
+			g := portGrid(ports, of == output.Wide)
 			return g.Write(a.Stdout, a.stdoutStyle())
 		})
 	}
 	return cmd
+}
+
+func portGrid(ports []placedPort, wide bool) output.Grid {
+	g := output.Grid{Header: []string{"PORT", "NETWORK", "NODE", "INTERFACE", "MAC", "ADDRESSES"}}
+	if wide {
+		g.Header = append(g.Header, "UID")
+	}
+	for _, p := range ports {
+		row := []output.Cell{output.C(p.Port), output.C(p.Network), output.C(p.Node), output.C(p.Interface), output.C(p.MAC), output.C(strings.Join(p.Addresses, ","))}
+		if wide {
+			row = append(row, output.C(p.UID))
+		}
+		g.Add(row...)
+	}
+	return g
 }
 
 // placePorts joins declared Ports with the nodes' attachments.
@@ -207,6 +220,7 @@ func placePorts(objects []stored, nodes []*weftv1.NodeInfo) []placedPort {
 		p := o.declared.Port
 		placed := placedPort{
 			Port: p.Ref().String(), Network: p.NetworkRef().String(), MAC: p.Spec.MAC.String(), Addresses: texts(p.Spec.Addresses),
+			UID: topology.PortUID(p.Ref()),
 		}
 		for _, n := range nodes {
 			for _, at := range n.GetReport().GetAttachments() {
