@@ -25,7 +25,7 @@ func (d Delta) IsEmpty() bool { return len(d.Upsert) == 0 && len(d.Remove) == 0 
 func Diff(from, to Node) Delta {
 	var d differ
 	if s, t := settingsEntry(&from.Settings), settingsEntry(&to.Settings); !d.equal(s, t) {
-		d.Upsert = append(d.Upsert, t)
+		d.Upsert = append(d.Upsert, t.keyed())
 	}
 	diffSlices(&d, from.Peers, to.Peers, comparePeers, peerEntry)
 	diffSlices(&d, from.Networks, to.Networks, compareNetworks, networkEntry)
@@ -50,14 +50,14 @@ func diffSlices[T any](d *differ, from, to []T, compare func(a, b *T) int, entry
 	for len(from) > 0 || len(to) > 0 {
 		switch {
 		case len(to) == 0 || len(from) > 0 && compare(&from[0], &to[0]) < 0:
-			d.Remove = append(d.Remove, entry(&from[0]).Key)
+			d.Remove = append(d.Remove, entry(&from[0]).contentKey())
 			from = from[1:]
 		case len(from) == 0 || compare(&from[0], &to[0]) > 0:
-			d.Upsert = append(d.Upsert, entry(&to[0]))
+			d.Upsert = append(d.Upsert, entry(&to[0]).keyed())
 			to = to[1:]
 		default:
 			if e := entry(&to[0]); !d.equal(entry(&from[0]), e) {
-				d.Upsert = append(d.Upsert, e)
+				d.Upsert = append(d.Upsert, e.keyed())
 			}
 			from, to = from[1:], to[1:]
 		}
@@ -89,16 +89,17 @@ func (d *differ) rules(network fabric.NetworkID, from, to []firewall.Rule) {
 	for i := range from {
 		old[from[i].ID] = &from[i]
 	}
-	for _, r := range to {
-		e := ruleEntry(TableRule{Network: network, Rule: r})
-		if was := old[r.ID]; was == nil || !d.equal(ruleEntry(TableRule{Network: network, Rule: *was}), e) {
-			d.Upsert = append(d.Upsert, e)
+	for i := range to {
+		r := &to[i]
+		e := ruleEntry(network, r)
+		if was := old[r.ID]; was == nil || !d.equal(ruleEntry(network, was), e) {
+			d.Upsert = append(d.Upsert, e.keyed())
 		}
 		delete(old, r.ID)
 	}
-	for _, r := range from {
-		if old[r.ID] != nil {
-			d.Remove = append(d.Remove, TableRule{Network: network, Rule: r}.key())
+	for i := range from {
+		if old[from[i].ID] != nil {
+			d.Remove = append(d.Remove, ruleEntry(network, &from[i]).contentKey())
 		}
 	}
 }

@@ -19,9 +19,7 @@ func Hash(n Node) [sha256.Size]byte {
 	var e encoder
 	e.number(hashVersion)
 	e.text(string(n.Name))
-	for _, entry := range Entries(n) {
-		e.entry(entry)
-	}
+	n.each(e.entry)
 	return sha256.Sum256(e.b)
 }
 
@@ -32,10 +30,19 @@ func Equal(a, b Node) bool { return Hash(a) == Hash(b) }
 // length after its length. It serves comparison and digests, and is never stored.
 type encoder struct{ b []byte }
 
-func (e *encoder) number(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
-func (e *encoder) signed(v int64)    { e.b = binary.AppendVarint(e.b, v) }
-func (e *encoder) text(s string)     { e.number(uint64(len(s))); e.b = append(e.b, s...) }
-func (e *encoder) addr(a netip.Addr) { e.text(string(a.AsSlice())); e.text(a.Zone()) }
+func (e *encoder) number(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) signed(v int64)  { e.b = binary.AppendVarint(e.b, v) }
+func (e *encoder) text(s string)   { e.number(uint64(len(s))); e.b = append(e.b, s...) }
+
+// addr writes the family, the bytes and the zone; "none" has no bytes.
+func (e *encoder) addr(a netip.Addr) {
+	e.number(uint64(a.BitLen()))
+	if a.IsValid() {
+		b := a.As16()
+		e.b = append(e.b, b[:]...)
+	}
+	e.text(a.Zone())
+}
 
 func (e *encoder) prefix(p netip.Prefix) { e.addr(p.Addr()); e.signed(int64(p.Bits())) }
 
@@ -58,48 +65,70 @@ func (e *encoder) block(b fabric.VNIBlock) { e.number(uint64(b.Base)); e.number(
 
 func (e *encoder) identity(id fabric.Identity) { e.number(uint64(id)) }
 
-// entry writes the key, which names the kind, and the content.
+// entry writes the kind of v's part, its key and its content.
 func (e *encoder) entry(v Entry) {
-	e.text(v.Key)
-	e.content(v)
-}
-
-func (e *encoder) content(v Entry) {
 	switch {
 	case v.Settings != nil:
 		s := v.Settings
+		e.text("settings")
 		e.addr(s.VTEP)
 		e.number(uint64(s.VXLANPort))
 		e.number(s.VirtualMAC.Uint64())
 		e.signed(int64(s.WorkloadMTU))
 		encodeEach(e, s.IgnoredLabels, e.text)
 	case v.Peer != nil:
+		e.text("peer")
+		e.text(string(v.Peer.Name))
 		e.addr(v.Peer.VTEP)
 	case v.Network != nil:
+		e.text("network")
 		e.network(v.Network)
 	case v.Identity != nil:
+		e.text("identity")
+		e.identity(v.Identity.ID)
 		e.number(uint64(v.Identity.Network))
-		e.text(v.Identity.Labels.String())
+		e.labels(v.Identity.Labels)
 	case v.Route != nil:
-		e.text(string(v.Route.Node))
-		e.addr(v.Route.VTEP)
-		e.bool(v.Route.Lease)
-		e.text(v.Route.Subnet)
+		r := v.Route
+		e.text("route")
+		e.number(uint64(r.Network))
+		e.prefix(r.Prefix)
+		e.text(string(r.Node))
+		e.addr(r.VTEP)
+		e.bool(r.Lease)
+		e.text(r.Subnet)
 	case v.Port != nil:
-		p := v.Port
-		e.text(p.UID)
-		e.number(uint64(p.Network))
-		e.text(p.Subnet)
-		e.identity(p.Identity)
-		e.number(p.MAC.Uint64())
-		encodeEach(e, p.Addresses, e.addr)
+		e.text("port")
+		e.port(v.Port)
 	case v.Rule != nil:
+		e.text("rule")
+		e.number(uint64(v.Rule.Network))
 		e.rule(&v.Rule.Rule)
 	}
 }
 
+func (e *encoder) labels(l fabric.Labels) {
+	encodeEach(e, l.Keys(), func(key string) {
+		e.text(key)
+		e.text(l[key])
+	})
+}
+
+func (e *encoder) port(p *Port) {
+	e.text(p.Ref.Tenant)
+	e.text(p.Ref.Name)
+	e.text(p.UID)
+	e.number(uint64(p.Network))
+	e.text(p.Subnet)
+	e.identity(p.Identity)
+	e.number(p.MAC.Uint64())
+	encodeEach(e, p.Addresses, e.addr)
+}
+
 func (e *encoder) network(n *Network) {
-	e.text(n.Ref.String())
+	e.number(uint64(n.ID))
+	e.text(n.Ref.Tenant)
+	e.text(n.Ref.Name)
 	e.bool(n.Hosted)
 	encodeEach(e, n.Blocks, e.block)
 	encodeEach(e, n.Subnets, func(s Subnet) {
@@ -114,6 +143,7 @@ func (e *encoder) network(n *Network) {
 }
 
 func (e *encoder) rule(r *firewall.Rule) {
+	e.number(uint64(r.ID))
 	e.number(uint64(r.Tier))
 	e.number(uint64(r.Direction))
 	e.number(uint64(r.Action))
@@ -148,7 +178,7 @@ type comparer struct{ a, b encoder }
 
 func (c *comparer) equal(a, b Entry) bool {
 	c.a.b, c.b.b = c.a.b[:0], c.b.b[:0]
-	c.a.content(a)
-	c.b.content(b)
+	c.a.entry(a)
+	c.b.entry(b)
 	return bytes.Equal(c.a.b, c.b.b)
 }

@@ -36,75 +36,83 @@ const SettingsKey = "settings"
 
 // DeriveKey returns the key that e's content asks for, or why e has none: not exactly one part is set.
 func (e Entry) DeriveKey() (string, error) {
-	var keys []string
-	if e.Settings != nil {
-		keys = append(keys, SettingsKey)
+	parts := 0
+	for _, set := range []bool{e.Settings != nil, e.Peer != nil, e.Network != nil, e.Identity != nil, e.Route != nil, e.Port != nil, e.Rule != nil} {
+		if set {
+			parts++
+		}
 	}
-	if e.Peer != nil {
-		keys = append(keys, e.Peer.key())
+	if parts != 1 {
+		return "", fmt.Errorf("plan entry %q has %d parts, it must have one", e.Key, parts)
 	}
-	if e.Network != nil {
-		keys = append(keys, e.Network.key())
-	}
-	if e.Identity != nil {
-		keys = append(keys, e.Identity.key())
-	}
-	if e.Route != nil {
-		keys = append(keys, e.Route.key())
-	}
-	if e.Port != nil {
-		keys = append(keys, e.Port.key())
-	}
-	if e.Rule != nil {
-		keys = append(keys, e.Rule.key())
-	}
-	if len(keys) != 1 {
-		return "", fmt.Errorf("plan entry %q has %d parts, it must have one", e.Key, len(keys))
-	}
-	return keys[0], nil
+	return e.contentKey(), nil
 }
 
-func (p Peer) key() string      { return "peer/" + string(p.Name) }
-func (n Network) key() string   { return fmt.Sprintf("network/%d", n.ID) }
-func (i Identity) key() string  { return "identity/" + i.ID.String() }
-func (r Route) key() string     { return fmt.Sprintf("route/%d/%s", r.Network, r.Prefix) }
-func (p Port) key() string      { return "port/" + p.Ref.String() }
-func (r TableRule) key() string { return fmt.Sprintf("rule/%d/%d", r.Network, r.Rule.ID) }
+// contentKey is the key of the part that is set.
+func (e Entry) contentKey() string {
+	switch {
+	case e.Peer != nil:
+		return "peer/" + string(e.Peer.Name)
+	case e.Network != nil:
+		return fmt.Sprintf("network/%d", e.Network.ID)
+	case e.Identity != nil:
+		return "identity/" + e.Identity.ID.String()
+	case e.Route != nil:
+		return fmt.Sprintf("route/%d/%s", e.Route.Network, e.Route.Prefix)
+	case e.Port != nil:
+		return "port/" + e.Port.Ref.String()
+	case e.Rule != nil:
+		return fmt.Sprintf("rule/%d/%d", e.Rule.Network, e.Rule.Rule.ID)
+	}
+	return SettingsKey
+}
+
+// keyed returns e with its key.
+func (e Entry) keyed() Entry {
+	e.Key = e.contentKey()
+	return e
+}
 
 // Entries returns all entries of a canonical plan: the settings first, then kind by kind in canonical order.
 // They share the plan's memory.
 func Entries(n Node) []Entry {
-	out := []Entry{settingsEntry(&n.Settings)}
-	for i := range n.Peers {
-		out = append(out, peerEntry(&n.Peers[i]))
-	}
-	for i := range n.Networks {
-		out = append(out, networkEntry(&n.Networks[i]))
-	}
-	for i := range n.Identities {
-		out = append(out, identityEntry(&n.Identities[i]))
-	}
-	for i := range n.Routes {
-		out = append(out, routeEntry(&n.Routes[i]))
-	}
-	for i := range n.Ports {
-		out = append(out, portEntry(&n.Ports[i]))
-	}
-	for _, t := range n.Tables {
-		for _, r := range t.Rules {
-			out = append(out, ruleEntry(TableRule{Network: t.Network, Rule: r}))
-		}
-	}
+	var out []Entry
+	n.each(func(e Entry) { out = append(out, e.keyed()) })
 	return out
 }
 
-func settingsEntry(s *Settings) Entry   { return Entry{Key: SettingsKey, Settings: s} }
-func peerEntry(p *Peer) Entry           { return Entry{Key: p.key(), Peer: p} }
-func networkEntry(n *Network) Entry     { return Entry{Key: n.key(), Network: n} }
-func identityEntry(i *Identity) Entry   { return Entry{Key: i.key(), Identity: i} }
-func routeEntry(r *Route) Entry         { return Entry{Key: r.key(), Route: r} }
-func portEntry(p *Port) Entry           { return Entry{Key: p.key(), Port: p} }
-func ruleEntry(r TableRule) Entry       { return Entry{Key: r.key(), Rule: &r} }
+// each visits all entries in canonical order, without their keys.
+func (n *Node) each(visit func(Entry)) {
+	visit(settingsEntry(&n.Settings))
+	eachOf(n.Peers, peerEntry, visit)
+	eachOf(n.Networks, networkEntry, visit)
+	eachOf(n.Identities, identityEntry, visit)
+	eachOf(n.Routes, routeEntry, visit)
+	eachOf(n.Ports, portEntry, visit)
+	for _, t := range n.Tables {
+		for i := range t.Rules {
+			visit(ruleEntry(t.Network, &t.Rules[i]))
+		}
+	}
+}
+
+func eachOf[T any](s []T, entry func(*T) Entry, visit func(Entry)) {
+	for i := range s {
+		visit(entry(&s[i]))
+	}
+}
+
+func settingsEntry(s *Settings) Entry { return Entry{Settings: s} }
+func peerEntry(p *Peer) Entry         { return Entry{Peer: p} }
+func networkEntry(n *Network) Entry   { return Entry{Network: n} }
+func identityEntry(i *Identity) Entry { return Entry{Identity: i} }
+func routeEntry(r *Route) Entry       { return Entry{Route: r} }
+func portEntry(p *Port) Entry         { return Entry{Port: p} }
+
+func ruleEntry(network fabric.NetworkID, r *firewall.Rule) Entry {
+	return Entry{Rule: &TableRule{Network: network, Rule: *r}}
+}
+
 func comparePeers(a, b *Peer) int       { return cmp.Compare(a.Name, b.Name) }
 func compareNetworks(a, b *Network) int { return cmp.Compare(a.ID, b.ID) }
 

@@ -103,6 +103,7 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"route":        func(n *plan.Node) { n.Routes[0].Node = "n2" },
 		"port mac":     func(n *plan.Node) { n.Ports[0].MAC[5] = 1 },
 		"action":       func(n *plan.Node) { n.Tables[0].Rules[0].Action = firewall.Deny },
+		"rule id":      func(n *plan.Node) { n.Tables[0].Rules[0].ID = 124 },
 		"order":        func(n *plan.Node) { n.Tables[0].Rules[0].Order.Last = true },
 		"any subject":  func(n *plan.Node) { n.Tables[0].Rules[0].Subject.Any = true },
 		"any peer":     func(n *plan.Node) { n.Tables[0].Rules[0].Peers.Any = true },
@@ -159,5 +160,35 @@ func TestApplyRefuses(t *testing.T) {
 	}
 	if got, err := plan.Apply(n, plan.Delta{Remove: []string{"peer/gone"}}); err != nil || !plan.Equal(got, n) {
 		t.Errorf("removing what is missing: %v", err)
+	}
+}
+
+// wide is a plan of 20 networks with 50 routes each.
+func wide() plan.Node {
+	n := plan.Node{Name: "n1", Settings: plan.Settings{VTEP: netip.MustParseAddr("192.0.2.1")}}
+	for id := range fabric.NetworkID(20) {
+		n.Networks = append(n.Networks, plan.Network{ID: id + 1})
+		for r := range 50 {
+			n.Routes = append(n.Routes, plan.Route{Network: id + 1, Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(r), 0, 0}), 26), Node: "n2", VTEP: netip.MustParseAddr("192.0.2.2"), Lease: true, Subnet: "main"})
+		}
+		for i := range 20 {
+			n.Identities = append(n.Identities, plan.Identity{ID: fabric.Identity(id+1)<<8 + fabric.Identity(i), Network: id + 1, Labels: fabric.Labels{"app": "web", "tier": "front"}})
+		}
+	}
+	return plan.Canonical(n)
+}
+
+func BenchmarkHash(b *testing.B) {
+	n := wide()
+	for b.Loop() {
+		plan.Hash(n)
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	from, to := wide(), wide()
+	to.Routes[7].Node = "n3"
+	for b.Loop() {
+		plan.Diff(from, to)
 	}
 }
