@@ -26,7 +26,7 @@ type agent struct {
 	mu        sync.Mutex
 	plan      plan.Node
 	revision  uint64 // of plan, once it is acknowledged; 0 after follow
-	updates   int // after the first
+	updates   int    // after the first
 	snapshots int
 	mute      bool // acknowledges nothing
 	changed   chan struct{}

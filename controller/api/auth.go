@@ -65,32 +65,28 @@ func callerFrom(ctx context.Context) caller {
 // node returns the calling node's name.
 func node(ctx context.Context) fabric.NodeName { return fabric.NodeName(callerFrom(ctx).name) }
 
-// guard refuses calls that allow refuses, streams too.
-type guard struct {
-	allow func(context.Context) error
+// guarded refuses calls that allow refuses, before anything of their body is read.
+func guarded(allow func(context.Context) error, next http.Handler) http.Handler {
+	refusals := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+		err := allow(ctx)
+		cancel()
+		if err != nil {
+			// An error of writing means that the caller is gone.
+			_ = refusals.Write(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
-func (g guard) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+// withDeadline bounds every call that is not a stream.
+func withDeadline(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		if err := g.allow(ctx); err != nil {
-			return nil, err
-		}
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 		return next(ctx, req)
-	}
-}
-
-func (g guard) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (g guard) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		if err := g.allow(ctx); err != nil {
-			return err
-		}
-		return next(ctx, conn)
 	}
 }
 

@@ -18,9 +18,6 @@ import (
 // joinService implements weft.v1.JoinService.
 type joinService struct{ Config }
 
-// everybody may call: the token decides.
-func everybody(context.Context) error { return nil }
-
 // errToken is the one answer to every wrong token, so that nothing can be learned from it.
 var errToken = errors.New("the join token is not valid: it may have expired, been revoked, or be for another node; ask for a new one")
 

@@ -27,8 +27,6 @@ type nodeService struct {
 	streams *streams
 }
 
-func newNodeService(cfg Config) *nodeService { return &nodeService{Config: cfg, streams: newStreams()} }
-
 // commit runs an edit as one transaction for the calling node, and returns the revision of the node's plan that
 // reflects it. That is the revision at which the plan last changed, so that a node that waits for it never waits in
 // vain.
@@ -42,11 +40,17 @@ func (s *nodeService) commit(ctx context.Context, change func(*state.View) (stat
 	if err != nil {
 		return 0, nil, toConnect(err)
 	}
+	revision, err = s.planRevision(ctx, view)
+	return revision, view, err
+}
+
+// planRevision returns the revision of the calling node's plan that reflects a view.
+func (s *nodeService) planRevision(ctx context.Context, view *state.View) (uint64, error) {
 	if err := s.Planner.Wait(ctx, view.Revision); err != nil {
-		return 0, nil, toConnect(err)
+		return 0, toConnect(err)
 	}
-	p, _ := s.Planner.Planned(name)
-	return p.Revision, view, nil
+	p, _ := s.Planner.Planned(node(ctx))
+	return p.Revision, nil
 }
 
 func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.RegisterRequest]) (*connect.Response[weftv1.RegisterResponse], error) {
@@ -119,11 +123,19 @@ func (s *nodeService) ResolveIdentity(ctx context.Context, req *connect.Request[
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	var id fabric.Identity
-	revision, view, err := s.commit(ctx, func(v *state.View) (b state.Batch, err error) {
-		id, b, err = edit.ResolveIdentity(v, network, req.Msg.Labels)
-		return b, err
-	})
+	// A label set that is known, as almost all are, writes nothing and waits for nobody who writes.
+	view := s.Store.View()
+	id, b, err := edit.ResolveIdentity(view, network, req.Msg.Labels)
+	if err == nil && !b.Empty() {
+		_, view, err = s.commit(ctx, func(v *state.View) (b state.Batch, err error) {
+			id, b, err = edit.ResolveIdentity(v, network, req.Msg.Labels)
+			return b, err
+		})
+	}
+	if err != nil {
+		return nil, toConnect(err)
+	}
+	revision, err := s.planRevision(ctx, view)
 	if err != nil {
 		return nil, err
 	}

@@ -48,16 +48,20 @@ func LocalHandler(cfg Config) http.Handler {
 func RemoteHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
-	mux.Handle(weftv1connect.NewNodeServiceHandler(newNodeService(cfg),
-		connect.WithInterceptors(guard{membersOnly(cfg.Store)}), connect.WithReadMaxBytes(maxNodeRequest)))
-	mux.Handle(weftv1connect.NewJoinServiceHandler(&joinService{cfg},
-		connect.WithInterceptors(guard{everybody}), connect.WithReadMaxBytes(maxNodeRequest)))
+	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams()}, options(maxNodeRequest))
+	mux.Handle(path, guarded(membersOnly(cfg.Store), nodes))
+	// Anybody may ask to join: the token decides.
+	mux.Handle(weftv1connect.NewJoinServiceHandler(&joinService{cfg}, options(maxNodeRequest)))
 	return remote(mux)
 }
 
 func intentHandler(cfg Config) (string, http.Handler) {
-	return weftv1connect.NewIntentServiceHandler(&intentService{cfg},
-		connect.WithInterceptors(guard{adminsOnly}), connect.WithReadMaxBytes(maxRequest))
+	path, h := weftv1connect.NewIntentServiceHandler(&intentService{cfg}, options(maxRequest))
+	return path, guarded(adminsOnly, h)
+}
+
+func options(maxBytes int) connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithInterceptors(connect.UnaryInterceptorFunc(withDeadline)), connect.WithReadMaxBytes(maxBytes))
 }
 
 // Server returns an HTTP server for one of the handlers. Without a TLS configuration it speaks HTTP/2 without

@@ -143,13 +143,14 @@ func (s *nodeService) Report(ctx context.Context, req *connect.Request[weftv1.Re
 		}
 	}
 	name := node(ctx)
-	planned, ok := s.Planner.Planned(name)
-	if !ok || req.Msg.EnforcedRevision > planned.Revision {
-		return nil, badArgument("revision %d was never sent to node %s: its plan has revision %d", req.Msg.EnforcedRevision, name, planned.Revision)
+	enforced := req.Msg.EnforcedRevision
+	if enforced > s.Store.View().Revision {
+		enforced = 0 // it is of another store's history
 	}
+	planned, _ := s.Planner.Planned(name)
 	err := s.Store.UpdateStatus(ctx, name, func(st *store.Status) bool {
-		st.LastSeen, st.Enforced, st.Hash = s.Now(), req.Msg.EnforcedRevision, nil
-		if st.Enforced == planned.Revision {
+		st.LastSeen, st.Enforced, st.Hash = s.Now(), enforced, nil
+		if enforced != 0 && enforced == planned.Revision {
 			st.Hash = planned.Hash[:]
 		}
 		if body != nil {

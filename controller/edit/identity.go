@@ -36,6 +36,9 @@ func ResolveIdentity(v *state.View, network fabric.NetworkRef, labels fabric.Lab
 	if _, ok := v.Networks[network]; !ok {
 		return 0, state.Batch{}, notFound("network %s does not exist", network)
 	}
+	if err := topology.CheckLabels(labels); err != nil {
+		return 0, state.Batch{}, invalid("the workload's labels: %v", err)
+	}
 	ids := newIdentities(v, v.Networks)
 	id, err := ids.resolve(network, topology.PolicyLabels(v.Intent.Settings().IgnoredLabels, labels))
 	if err != nil {

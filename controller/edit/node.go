@@ -18,6 +18,9 @@ func Register(v *state.View, name fabric.NodeName, n compile.NodeState) (state.B
 	if !n.VTEP.IsValid() || n.VTEP.IsUnspecified() || n.VTEP.IsMulticast() || n.VTEP.IsLoopback() || n.VTEP.Zone() != "" {
 		return state.Batch{}, invalid("%q can't be a tunnel address: give an address of the node that the other nodes reach", n.VTEP)
 	}
+	if err := topology.CheckLabels(n.Labels); err != nil {
+		return state.Batch{}, invalid("the node's labels: %v", err)
+	}
 	for _, other := range slices.Sorted(maps.Keys(v.Nodes)) {
 		if other != name && v.Nodes[other].VTEP == n.VTEP {
 			return state.Batch{}, invalid("tunnel address %s belongs to node %s: give each node its own, or delete that node", n.VTEP, other)

@@ -49,7 +49,7 @@ type Client struct {
 func New(server string, credentials *Credentials) (*Client, error) {
 	var config *tls.Config
 	if credentials != nil {
-		config = credentials.tlsConfig()
+		config = credentials.TLSConfig()
 	}
 	return newClient(server, config)
 }

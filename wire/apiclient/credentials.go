@@ -57,8 +57,8 @@ func (c *Credentials) RenewAt() time.Time {
 	return from.Add(to.Sub(from) * 2 / 3)
 }
 
-// tlsConfig verifies that the server is a controller of the CA, whatever its address.
-func (c *Credentials) tlsConfig() *tls.Config {
+// TLSConfig returns a configuration that verifies that the server is a controller of the CA, whatever its address.
+func (c *Credentials) TLSConfig() *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(c.CA)
 	return &tls.Config{
