@@ -159,9 +159,12 @@ func (a *Agent) ensureBridge(ctx context.Context, found ovs.Bridge) error {
 		datapath = ovs.Netdev // somebody chose it
 	}
 	if datapath == "" {
-		var err error
-		if datapath, err = ovs.DetectDatapath(); err != nil {
+		kernel, err := a.cfg.KernelDatapath()
+		if err != nil {
 			return err
+		}
+		if datapath = ovs.Netdev; kernel {
+			datapath = ovs.System
 		}
 	}
 	err := a.cfg.Database.EnsureBridge(ctx, ovs.BridgeSpec{Datapath: datapath, OtherConfig: map[string]string{"disable-in-band": "true"}})

@@ -27,7 +27,9 @@ type Config struct {
 	Dial       func(context.Context) (Flows, error) // an OpenFlow connection to the bridge
 	Links      Links
 	Controller Controller
-	Logger     *slog.Logger
+	// KernelDatapath reports whether the kernel can forward the bridge's packets.
+	KernelDatapath func() (bool, error)
+	Logger         *slog.Logger
 }
 
 // Database is Open vSwitch's database; ovs.DB is one.
@@ -100,7 +102,6 @@ const (
 	statusTimeout     = 2 * time.Second  // for fresh counters
 	resyncInterval    = 30 * time.Second // between comparisons with the switch
 	reportInterval    = 10 * time.Second
-	reportMinInterval = 200 * time.Millisecond // between reports that acknowledge nothing new
 	minBackoff        = 200 * time.Millisecond
 	maxBackoff        = 15 * time.Second
 	jobCooldown       = time.Second      // before a job that succeeded may run again

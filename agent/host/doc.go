@@ -5,5 +5,5 @@
 // knows its own. Deleting what is missing succeeds; a creation that fails leaves nothing behind.
 //
 // Host is the real thing; Fake behaves like it in memory. One conformance suite holds both to the same contract.
-// No other package imports netlink and netns, save agent/ovs for one question to the kernel.
+// No other package imports netlink and netns.
 package host

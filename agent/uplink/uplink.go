@@ -16,15 +16,19 @@ import (
 
 // Uplink asks the controller through a client, which brings the node's certificate along.
 type Uplink struct {
-	client weftv1connect.NodeServiceClient
+	client current
 }
 
 // New returns an uplink that uses a client.
-func New(client weftv1connect.NodeServiceClient) *Uplink { return &Uplink{client} }
+func New(client weftv1connect.NodeServiceClient) *Uplink {
+	u := &Uplink{}
+	u.client.Store(&connection{client, func() {}})
+	return u
+}
 
 // Watch opens the plan stream and calls update with each update, until one of the two fails.
 func (u *Uplink) Watch(ctx context.Context, have *weftv1.WatchPlanRequest, update func(*weftv1.PlanUpdate) error) (err error) {
-	stream, err := u.client.WatchPlan(ctx, connect.NewRequest(have))
+	stream, err := u.client.Load().node.WatchPlan(ctx, connect.NewRequest(have))
 	if err != nil {
 		return err
 	}
@@ -46,19 +50,19 @@ func (u *Uplink) Watch(ctx context.Context, have *weftv1.WatchPlanRequest, updat
 
 // Register announces the node.
 func (u *Uplink) Register(ctx context.Context, r *weftv1.RegisterRequest) error {
-	_, err := u.client.Register(ctx, connect.NewRequest(r))
+	_, err := u.client.Load().node.Register(ctx, connect.NewRequest(r))
 	return err
 }
 
 // Report tells the node's state.
 func (u *Uplink) Report(ctx context.Context, r *weftv1.ReportRequest) error {
-	_, err := u.client.Report(ctx, connect.NewRequest(r))
+	_, err := u.client.Load().node.Report(ctx, connect.NewRequest(r))
 	return err
 }
 
 // LeaseBlock leases a block of addresses.
 func (u *Uplink) LeaseBlock(ctx context.Context, r *weftv1.LeaseBlockRequest) (netip.Prefix, error) {
-	resp, err := u.client.LeaseBlock(ctx, connect.NewRequest(r))
+	resp, err := u.client.Load().node.LeaseBlock(ctx, connect.NewRequest(r))
 	if err != nil {
 		return netip.Prefix{}, err
 	}
@@ -71,13 +75,13 @@ func (u *Uplink) LeaseBlock(ctx context.Context, r *weftv1.LeaseBlockRequest) (n
 
 // ReleaseBlock gives a block back.
 func (u *Uplink) ReleaseBlock(ctx context.Context, r *weftv1.ReleaseBlockRequest) error {
-	_, err := u.client.ReleaseBlock(ctx, connect.NewRequest(r))
+	_, err := u.client.Load().node.ReleaseBlock(ctx, connect.NewRequest(r))
 	return err
 }
 
 // ResolveIdentity returns the identity of a label set.
 func (u *Uplink) ResolveIdentity(ctx context.Context, r *weftv1.ResolveIdentityRequest) (fabric.Identity, error) {
-	resp, err := u.client.ResolveIdentity(ctx, connect.NewRequest(r))
+	resp, err := u.client.Load().node.ResolveIdentity(ctx, connect.NewRequest(r))
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +94,7 @@ func (u *Uplink) ResolveIdentity(ctx context.Context, r *weftv1.ResolveIdentityR
 
 // BindPort places a Port, named "tenant/name" or by its UID, on the node.
 func (u *Uplink) BindPort(ctx context.Context, port string) (fabric.PortRef, error) {
-	resp, err := u.client.BindPort(ctx, connect.NewRequest(&weftv1.BindPortRequest{Port: port}))
+	resp, err := u.client.Load().node.BindPort(ctx, connect.NewRequest(&weftv1.BindPortRequest{Port: port}))
 	if err != nil {
 		return fabric.PortRef{}, err
 	}
@@ -103,6 +107,6 @@ func (u *Uplink) BindPort(ctx context.Context, port string) (fabric.PortRef, err
 
 // ReleasePort takes a Port off the node.
 func (u *Uplink) ReleasePort(ctx context.Context, ref fabric.PortRef) error {
-	_, err := u.client.ReleasePort(ctx, connect.NewRequest(&weftv1.ReleasePortRequest{Port: ref.String()}))
+	_, err := u.client.Load().node.ReleasePort(ctx, connect.NewRequest(&weftv1.ReleasePortRequest{Port: ref.String()}))
 	return err
 }

@@ -1,0 +1,220 @@
+package uplink
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/wire/apiclient"
+	"github.com/weftfabric/weft/wire/join"
+	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
+	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
+)
+
+const (
+	joinTimeout    = 15 * time.Second
+	minJoinBackoff = time.Second
+	maxJoinBackoff = 30 * time.Second
+	renewRetry     = 10 * time.Minute
+	// usedTokenFile holds the id of the token that the node joined with; a token with another id makes it join anew.
+	usedTokenFile = "joined-with"
+)
+
+// Member says who this node is and where its credentials are.
+type Member struct {
+	Server string
+	Node   fabric.NodeName
+	Token  string // may be empty when Dir holds credentials
+	Dir    string
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Credentials returns the node's credentials: those in the directory, or new ones that the controller signs for the
+// token. The key is made here and never leaves the node. While the controller can't be reached, Credentials tries
+// again until ctx ends; a refusal is final.
+func (m Member) Credentials(ctx context.Context) (*apiclient.Credentials, error) {
+	have, err := apiclient.LoadCredentials(m.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	fresh, err := m.newToken()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case have != nil && !fresh && m.Now().Before(have.Certificate.NotAfter):
+		return have, nil
+	case m.Token == "" && have != nil:
+		return nil, fmt.Errorf("the certificate in %s expired on %s: start once with --token and a new join token", m.Dir, have.Certificate.NotAfter.Format(time.DateTime))
+	case m.Token == "":
+		return nil, fmt.Errorf("this node has not joined yet (%s holds no certificate): start once with --token and a join token", m.Dir)
+	}
+	for backoff := minJoinBackoff; ; backoff = min(2*backoff, maxJoinBackoff) {
+		got, err := m.join(ctx)
+		if err == nil {
+			return got, nil
+		}
+		if final(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		m.Logger.Warn("can't join yet", "error", err, "retry", backoff)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		}
+	}
+}
+
+// newToken reports whether there is a token that the node has not joined with.
+func (m Member) newToken() (bool, error) {
+	if m.Token == "" {
+		return false, nil
+	}
+	t, err := join.ParseToken(m.Token)
+	if err != nil {
+		return false, err
+	}
+	used, err := os.ReadFile(filepath.Join(m.Dir, usedTokenFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return strings.TrimSpace(string(used)) != t.ID, nil
+}
+
+// join joins once. The key is saved beforehand, so that a node whose answer got lost joins again as itself.
+func (m Member) join(ctx context.Context) (*apiclient.Credentials, error) {
+	key, err := m.key()
+	if err != nil {
+		return nil, err
+	}
+	token, err := join.ParseToken(m.Token)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	c, err := apiclient.Join(ctx, apiclient.JoinRequest{Server: m.Server, Token: m.Token, Node: m.Node, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Save(m.Dir); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(m.Dir, usedTokenFile), []byte(token.ID+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	m.Logger.Info("joined", "server", m.Server, "node", m.Node, "expires", c.Certificate.NotAfter)
+	return c, nil
+}
+
+// key returns the node's key, which is made the first time.
+func (m Member) key() (*ecdsa.PrivateKey, error) {
+	key, err := apiclient.LoadKey(m.Dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if key, err = apiclient.NewKey(); err != nil {
+		return nil, err
+	}
+	return key, apiclient.SaveKey(m.Dir, key)
+}
+
+// final reports whether joining again can't help.
+func final(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeUnauthenticated, connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied:
+		return true
+	}
+	return false
+}
+
+// Dial returns an uplink with credentials, which Renew keeps alive.
+func (m Member) Dial(c *apiclient.Credentials) (*Uplink, error) {
+	client, err := apiclient.New(m.Server, c)
+	if err != nil {
+		return nil, err
+	}
+	u := &Uplink{}
+	u.client.Store(&connection{client.Node, client.Close})
+	return u, nil
+}
+
+// Renew renews the certificate in time, and makes the uplink use the new one, until ctx ends.
+func (m Member) Renew(ctx context.Context, u *Uplink, c *apiclient.Credentials) {
+	for {
+		wait := max(c.RenewAt().Sub(m.Now()), 0)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		next, err := m.renew(ctx, u, c)
+		if err == nil {
+			c = next
+			m.Logger.Info("certificate renewed", "expires", c.Certificate.NotAfter)
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.Logger.Warn("can't renew the certificate", "expires", c.Certificate.NotAfter, "error", err, "retry", renewRetry)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(renewRetry):
+		}
+	}
+}
+
+// renew has a certificate signed for the same key, saves it and switches over to it.
+func (m Member) renew(ctx context.Context, u *Uplink, c *apiclient.Credentials) (*apiclient.Credentials, error) {
+	csr, err := apiclient.Request(c.Key, string(m.Node))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	resp, err := u.client.Load().node.RenewCertificate(ctx, connect.NewRequest(&weftv1.RenewCertificateRequest{Csr: csr}))
+	if err != nil {
+		return nil, err
+	}
+	next, err := apiclient.NewCredentials(c.CA.Raw, resp.Msg.Certificate, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := next.Save(m.Dir); err != nil {
+		return nil, err
+	}
+	client, err := apiclient.New(m.Server, next)
+	if err != nil {
+		return nil, err
+	}
+	u.client.Swap(&connection{client.Node, client.Close}).close()
+	return next, nil
+}
+
+// connection is a client of the controller.
+type connection struct {
+	node  weftv1connect.NodeServiceClient
+	close func() // of the connections that no call uses
+}
+
+// current is the connection in use.
+type current = atomic.Pointer[connection]
+
+// Close closes the connections that no call uses.
+func (u *Uplink) Close() { u.client.Load().close() }

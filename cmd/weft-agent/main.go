@@ -1,0 +1,165 @@
+// Command weft-agent runs weft's agent: it makes one node equal to its plan.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weftfabric/weft/agent"
+	"github.com/weftfabric/weft/agent/host"
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/socket"
+	"github.com/weftfabric/weft/agent/uplink"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/version"
+	"github.com/weftfabric/weft/wire/cniwire"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "weft-agent:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags as written.
+type options struct {
+	controller, token, node, vtep string
+	labels                        map[string]string
+	stateDir, socket              string
+	ovsdb, ovsRunDir, datapath    string
+	logLevel                      string
+}
+
+func command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "weft-agent",
+		Short: "Make this node equal to its plan",
+		Long: `weft-agent plugs this node's workloads into Open vSwitch and keeps its flows as the controller plans them.
+
+The first start needs a join token. Afterwards the node's key and certificate are in the state directory, beside
+the last plan, with which the agent starts while the controller is away. When the agent stops, the switch goes on
+forwarding.`,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version.Version,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := o.settings()
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), s)
+		},
+	}
+	hostname, _ := os.Hostname() // a flag can tell what the system doesn't
+	f := c.Flags()
+	f.StringVar(&o.controller, "controller", "", "the controller's URL, such as https://10.0.0.5:7600")
+	f.StringVar(&o.token, "token", os.Getenv("WEFT_TOKEN"), "join token, for the first start (or WEFT_TOKEN in the environment)")
+	f.StringVar(&o.node, "node", hostname, "this node's name")
+	f.StringVar(&o.vtep, "vtep", "", "this node's tunnel address")
+	f.StringToStringVar(&o.labels, "label", nil, "labels of the node, such as zone=a")
+	f.StringVar(&o.stateDir, "state-dir", "/var/lib/weft-agent", "directory of the node's key, certificate and last plan")
+	f.StringVar(&o.socket, "socket", cniwire.DefaultSocket, "unix socket for the CNI plugin and the weft command")
+	f.StringVar(&o.ovsdb, "ovsdb", ovs.DefaultDatabase, "Open vSwitch's database")
+	f.StringVar(&o.ovsRunDir, "ovs-rundir", "/run/openvswitch", "Open vSwitch's run directory")
+	f.StringVar(&o.datapath, "datapath", "auto", "who forwards packets: auto, system (the kernel) or netdev (vswitchd)")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	return c
+}
+
+// settings are the flags, parsed.
+type settings struct {
+	options
+	vtep     netip.Addr
+	datapath ovs.DatapathType
+	log      *slog.Logger
+}
+
+// settings parses the flags, and reports all that is wrong with them.
+func (o options) settings() (s settings, err error) {
+	s.options = o
+	var level slog.Level
+	bad := func(flag string, err error) error {
+		if err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
+		return nil
+	}
+	var vtepErr, datapathErr, controllerErr error
+	if s.vtep, vtepErr = netip.ParseAddr(o.vtep); vtepErr != nil {
+		vtepErr = fmt.Errorf("%q is not an IP address: give the address that other nodes send tunnel packets to", o.vtep)
+	}
+	if o.controller == "" {
+		controllerErr = errors.New("it is missing: give the controller's URL, such as https://10.0.0.5:7600")
+	}
+	s.datapath, datapathErr = ovs.ParseDatapath(o.datapath)
+	err = errors.Join(bad("controller", controllerErr), bad("vtep", vtepErr), bad("node", fabric.CheckName(o.node)),
+		bad("datapath", datapathErr), bad("log-level", level.UnmarshalText([]byte(o.logLevel))))
+	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return s, err
+}
+
+// run wires the parts together and lives until ctx ends.
+func run(ctx context.Context, s settings) error {
+	if err := os.MkdirAll(s.stateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	listener, err := socket.Listen(s.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // Serve has closed it, unless it was never reached
+	member := uplink.Member{Server: s.controller, Node: fabric.NodeName(s.node), Token: s.token, Dir: s.stateDir, Logger: s.log, Now: time.Now}
+	credentials, err := member.Credentials(ctx)
+	if err != nil {
+		return err
+	}
+	controller, err := member.Dial(credentials)
+	if err != nil {
+		return err
+	}
+	defer controller.Close()
+	db := ovs.New(ovs.Config{Database: s.ovsdb, Bridge: ovs.DefaultBridge, Logger: s.log})
+	dialer := ovs.Dialer{RunDir: s.ovsRunDir, Bridge: ovs.DefaultBridge}
+	a := agent.New(agent.Config{
+		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
+		PlanFile: filepath.Join(s.stateDir, "plan"), Database: db, Links: host.New(""), Controller: controller,
+		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
+		KernelDatapath: host.KernelDatapath, Logger: s.log,
+	})
+	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controller, "vtep", s.vtep)
+	return together(ctx,
+		a.Run,
+		db.Run,
+		func(ctx context.Context) error { return socket.Serve(ctx, listener, a.Handle, s.log) },
+		func(ctx context.Context) error { member.Renew(ctx, controller, credentials); return nil },
+	)
+}
+
+// together runs the parts until ctx ends or one of them fails, and returns when all have ended.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		wg.Go(func() {
+			defer stop()
+			errs[i] = part(ctx)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
