@@ -16,7 +16,7 @@ func askAgent(ctx context.Context, socket string, req cniwire.Request) (cniwire.
 	res, err := cni.Ask(ctx, socket, req)
 	var (
 		own        *cniwire.Error
-		unanswered *cni.Unanswered
+		unanswered *cni.UnansweredError
 	)
 	switch {
 	case errors.As(err, &own) && own.Code == cniwire.CodeUnavailable:
@@ -28,7 +28,7 @@ func askAgent(ctx context.Context, socket string, req cniwire.Request) (cniwire.
 }
 
 // silence says why the agent gave no answer, and what to do.
-func silence(u *cni.Unanswered) string {
+func silence(u *cni.UnansweredError) string {
 	switch {
 	case errors.Is(u, fs.ErrPermission):
 		return "the socket is not open to this user; run weft as root (sudo)"

@@ -16,15 +16,15 @@ import (
 // dialTimeout bounds the connection to a local socket: an agent that lives accepts at once.
 const dialTimeout = 2 * time.Second
 
-// Unanswered says that the agent gave no usable answer. What it did, if anything, is unknown when Sent is set.
-type Unanswered struct {
+// UnansweredError says that the agent gave no usable answer. What it did, if anything, is unknown when Sent is set.
+type UnansweredError struct {
 	Socket string
 	Sent   bool
 	Err    error
 }
 
 // Error tells the operator what to do.
-func (u *Unanswered) Error() string {
+func (u *UnansweredError) Error() string {
 	if !u.Sent {
 		return fmt.Sprintf("weft-agent on this node doesn't answer at %s: start it (systemctl start weft-agent), or set \"socket\" to where it listens: %v", u.Socket, u.Err)
 	}
@@ -32,10 +32,10 @@ func (u *Unanswered) Error() string {
 }
 
 // Unwrap returns the cause.
-func (u *Unanswered) Unwrap() error { return u.Err }
+func (u *UnansweredError) Unwrap() error { return u.Err }
 
 // Ask sends one request to the agent at a unix socket and waits for the answer, until the context ends.
-// The error is an *Unanswered, or the agent's own *cniwire.Error.
+// The error is an *UnansweredError, or the agent's own *cniwire.Error.
 func Ask(ctx context.Context, socket string, req cniwire.Request) (cniwire.Response, error) {
 	line, err := json.Marshal(req)
 	if err != nil {
@@ -44,19 +44,19 @@ func Ask(ctx context.Context, socket string, req cniwire.Request) (cniwire.Respo
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return cniwire.Response{}, &Unanswered{Socket: socket, Err: err}
+		return cniwire.Response{}, &UnansweredError{Socket: socket, Err: err}
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
-			return cniwire.Response{}, &Unanswered{Socket: socket, Err: err}
+			return cniwire.Response{}, &UnansweredError{Socket: socket, Err: err}
 		}
 	}
 
 	lost := func(err error) error {
-		return &Unanswered{Socket: socket, Sent: true, Err: errors.Join(err, ctx.Err())}
+		return &UnansweredError{Socket: socket, Sent: true, Err: errors.Join(err, ctx.Err())}
 	}
 	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return cniwire.Response{}, lost(err)

@@ -16,7 +16,6 @@ import (
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/weftfabric/weft/wire/cniwire"
 )
@@ -186,7 +185,6 @@ func testVersion(t *testing.T, bin string) {
 	if got := strings.Join(info.SupportedVersions(), " "); got != "0.3.1 0.4.0 1.0.0 1.1.0" {
 		t.Errorf("supported: %s", got)
 	}
-	var _ version.PluginInfo = info
 
 	old := newRig(t, bin, "0.2.0", "/unused")
 	if _, err := old.cni.AddNetworkList(t.Context(), old.list, old.rt); err == nil {

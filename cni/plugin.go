@@ -71,7 +71,7 @@ func (p *Plugin) Add(call *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), addTimeout)
 	defer cancel()
 	resp, err := Ask(ctx, conf.Socket, cniwire.Request{Add: &add})
-	var lost *Unanswered
+	var lost *UnansweredError
 	switch {
 	case errors.As(err, &lost) && lost.Sent:
 		return asCNI(undo(conf.Socket, add, err))
@@ -187,7 +187,7 @@ func asCNI(err error) error {
 	}
 	code := types.ErrInternal
 	var answer *cniwire.Error
-	var lost *Unanswered
+	var lost *UnansweredError
 	switch {
 	case errors.As(err, &lost):
 		code = types.ErrTryAgainLater

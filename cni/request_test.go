@@ -54,7 +54,7 @@ func TestNewAddRefuses(t *testing.T) {
 	rows := []struct{ name, conf, args, want string }{
 		{"no tenant", `"network":"prod"`, ``, "tenant is missing"},
 		{"no network", `"tenant":"acme"`, ``, "network is missing"},
-		{"unknown field", `"tenant":"acme","netwrok":"prod"`, ``, `field "netwrok" is unknown`},
+		{"unknown field", `"tenant":"acme","nettwork":"prod"`, ``, `field "nettwork" is unknown`},
 		{"wrong type", `"tenant":5,"network":"prod"`, ``, `field "tenant": a JSON number stands where string is wanted`},
 		{"ipam", `"tenant":"acme","network":"prod","ipam":{"type":"host-local"}`, ``, `field "ipam": the fabric allocates`},
 		{"bad name", `"tenant":"Acme","network":"prod"`, ``, `field "tenant": name "Acme"`},

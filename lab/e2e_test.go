@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func testLab(t *testing.T, paths ...string) (*Record, Topology) {
 
 func checkNothingLeft(t *testing.T, r *Record) {
 	t.Helper()
-	for _, p := range append(marked(r.dir), r.Processes...) {
+	for _, p := range slices.Concat(marked(r.dir), r.Processes) {
 		if p.Alive() {
 			t.Errorf("process %d (%s) is left", p.PID, p.Name)
 		}

@@ -63,7 +63,9 @@ func (m Matrix) Print(w io.Writer) error {
 	for i, t := range m.Workloads {
 		fmt.Fprintf(names, "  %s\t%s\t%s\t%s\t%s\n", column(i), t.Ref(), t.Node, addressText(t), strings.Join(m.probesOf(t), " "))
 	}
-	names.Flush()
+	if err := names.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "\n%s the target answers   %s another workload with that address answers   %s nobody answers   ! not as predicted\n\n", markReached, markOther, markNobody)
 
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -80,7 +82,9 @@ func (m Matrix) Print(w io.Writer) error {
 		}
 		fmt.Fprintf(table, "%s %s\t%s\t|\t%s\t%s\t\n", column(i), from.Ref(), strings.Join(predicted, "\t"), column(i), strings.Join(seen, "\t"))
 	}
-	table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
 	fmt.Fprintln(w)
 	return m.printVerdict(w)
 }

@@ -34,7 +34,7 @@ func startTime(pid int) (start uint64, ok bool) {
 	}
 	// The command's name stands in parentheses and may hold anything; field 3 follows it.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	const state, startField = 3 - 3, 22 - 3
+	const state, startField = 0, 22 - 3
 	if len(fields) <= startField || fields[state] == "Z" || fields[state] == "X" {
 		return 0, false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestNodesAndRemoval(t *testing.T) {
 		t.Fatal(err)
 	}
 	namespaces := found.Namespaces
-	processes := append(found.Processes, marked(found.dir)...)
+	processes := slices.Concat(found.Processes, marked(found.dir))
 	if len(namespaces) != 4 || len(processes) < 4 {
 		t.Fatalf("the record holds namespaces %v and processes %v", namespaces, processes)
 	}

@@ -198,7 +198,7 @@ func (r *Record) attachAll(ctx context.Context, o Options, files guest.Files, sa
 			return err
 		}
 	}
-	slices.SortFunc(r.Workloads, func(a, b Attached) int { return compareRef(a, b) })
+	slices.SortFunc(r.Workloads, compareRef)
 	if err := r.WaitEnforced(ctx); err != nil {
 		return err
 	}

@@ -24,10 +24,17 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, options{*name, *listen, *socket, *serial, *parallel}); err != nil {
-		fmt.Fprintln(os.Stderr, "weft-lab-probe:", err)
+	err := run(ctx, options{*name, *listen, *socket, *serial, *parallel})
+	stop()
+	report(err)
+	if err != nil {
 		os.Exit(1)
+	}
+}
+
+func report(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "weft-lab-probe:", err)
 	}
 }
 
@@ -66,7 +73,7 @@ func openControl(o options) (func(context.Context, *probe.Responder), error) {
 		}
 		return func(ctx context.Context, r *probe.Responder) {
 			defer context.AfterFunc(ctx, func() { line.Close() })()
-			r.ServeStream(ctx, line, o.parallel)
+			report(r.ServeStream(ctx, line, o.parallel))
 		}, nil
 	}
 	l, err := net.Listen("unix", o.socket)
@@ -85,7 +92,7 @@ func openControl(o options) (func(context.Context, *probe.Responder), error) {
 			wg.Go(func() {
 				defer conn.Close()
 				defer context.AfterFunc(ctx, func() { conn.Close() })()
-				r.ServeStream(ctx, conn, o.parallel)
+				report(r.ServeStream(ctx, conn, o.parallel))
 			})
 		}
 	}, nil

@@ -5,6 +5,7 @@ package forge
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -121,14 +122,14 @@ func ipFrame(srcMAC, dstMAC fabric.MAC, src, dst netip.Addr, protocol byte, body
 		copy(h[12:], src.AsSlice())
 		copy(h[16:], dst.AsSlice())
 		binary.BigEndian.PutUint16(h[10:], fold(sum(h)))
-		return ethernet(srcMAC, dstMAC, etherIPv4, append(h, body...))
+		return ethernet(srcMAC, dstMAC, etherIPv4, slices.Concat(h, body))
 	}
 	h := make([]byte, 40)
 	h[0], h[6], h[7] = 0x60, protocol, 255 // neighbour discovery demands a hop limit of 255
 	binary.BigEndian.PutUint16(h[4:], uint16(len(body)))
 	copy(h[8:], src.AsSlice())
 	copy(h[24:], dst.AsSlice())
-	return ethernet(srcMAC, dstMAC, etherIPv6, append(h, body...))
+	return ethernet(srcMAC, dstMAC, etherIPv6, slices.Concat(h, body))
 }
 
 // transportChecksum is the checksum of UDP and ICMPv6 with its pseudo header (RFC 768; RFC 8200, section 8.1).

@@ -16,7 +16,7 @@ func sendFrame(r Raw) error {
 	if err != nil {
 		return fmt.Errorf("open a packet socket: %w", err)
 	}
-	defer syscall.Close(fd)
+	defer func() { _ = syscall.Close(fd) }()
 	if err := syscall.Sendto(fd, r.Frame, 0, &syscall.SockaddrLinklayer{Ifindex: iface.Index}); err != nil {
 		return fmt.Errorf("send a frame of %d bytes: %w", len(r.Frame), err)
 	}

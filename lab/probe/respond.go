@@ -33,7 +33,7 @@ func (r *Responder) Serve(ctx context.Context, ready func()) error {
 	defer wg.Wait()
 	defer cancel()
 	start := func(closer interface{ Close() error }, serve func()) {
-		context.AfterFunc(ctx, func() { closer.Close() })
+		context.AfterFunc(ctx, func() { _ = closer.Close() })
 		wg.Go(serve)
 	}
 	for _, s := range r.Listen {
@@ -99,7 +99,8 @@ func (r *Responder) serveUDP(conn net.PacketConn) {
 			return
 		}
 		if err == nil && n > 1 {
-			conn.WriteTo(fmt.Appendf(nil, "%s %s\n", buf[:n-1], r.Name), from)
+			// A lost answer is what the probe is there to notice.
+			_, _ = conn.WriteTo(fmt.Appendf(nil, "%s %s\n", buf[:n-1], r.Name), from)
 		}
 	}
 }
