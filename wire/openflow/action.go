@@ -30,7 +30,8 @@ type (
 	Output struct{ Port uint32 }
 	// OutputReg sends the packet to the port whose number a subfield holds.
 	OutputReg struct{ Src Subfield }
-	// SetField sets the bits of a field that Mask selects.
+	// SetField sets the bits of a field that Mask selects. Like a match, it needs the field's prerequisites in
+	// the flow's match, as they are there: to set nd_tll, icmp_type=136 must be matched, not only set before.
 	SetField struct {
 		Field Field
 		Value Value
@@ -75,11 +76,14 @@ type (
 	DecTTL struct{}
 	// Controller sends the packet to the controller as a packet-in with userdata (NXAST_CONTROLLER2).
 	Controller struct {
-		MaxLen   uint16
+		// MaxLen is how many octets of the packet are sent, 0 for all.
+		MaxLen uint16
+		// ID is the number of the controller; a Conn receives what is for number 0.
 		ID       uint16
 		Userdata []byte
 		Pause    bool
-		Meter    uint32
+		// Meter limits the packet-ins, 0 for no limit.
+		Meter uint32
 	}
 	// Group hands the packet to a group.
 	Group struct{ ID uint32 }

@@ -302,8 +302,9 @@ func parseValue(f Field, s string) (v, mask Value, err error) {
 	return parseMaskedNumber(s, width)
 }
 
-// fragKinds are the names of the values of IPFrag (ovs-fields(7), "IPv4/IPv6 Fragment Field").
+// fragKinds are the names of the values of IPFrag (ovs-fields(7), "IPv4/IPv6 Fragment Field"). Open vSwitch
+// writes "no" for 0/1 and "later" for 2/2 too; here a text has one meaning, and these are numbers.
 var fragKinds = []struct {
 	name        string
 	value, mask uint64
-}{{"no", 0, 3}, {"yes", 1, 1}, {"first", 1, 3}, {"later", 3, 3}, {"not_later", 0, 2}, {"no", 0, 1}, {"later", 2, 2}}
+}{{"no", 0, 3}, {"yes", 1, 1}, {"first", 1, 3}, {"later", 3, 3}, {"not_later", 0, 2}}
