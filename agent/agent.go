@@ -123,9 +123,6 @@ func (a *Agent) do(ctx context.Context, f func(*state)) error {
 
 // converge starts what is needed to bring the node to what it should be, and returns after how long to look again.
 func (a *Agent) converge(s *state, now time.Time) time.Duration {
-	if s.ovs.Bridge.Name == "" {
-		s.bridgeReady = false
-	}
 	if s.ovsSeen && s.ovsProblem == "" {
 		a.convergeBridge(s, now)
 		a.convergeOrphans(s, now)
@@ -145,6 +142,9 @@ func (a *Agent) convergeBridge(s *state, now time.Time) {
 		found := s.ovs.Bridge
 		a.start(s, now, "bridge", func(ctx context.Context) error { return a.ensureBridge(ctx, found) })
 		return
+	}
+	if s.ovs.Bridge.Name == "" {
+		return // the database is about to tell of it
 	}
 	want := tunnelSpec(a.cfg.VTEP, s.plan.Settings.VXLANPort)
 	if i, ok := s.ovs.Interface(tunnelPort); !ok || i.Type != want.Type || !maps.Equal(i.Options, want.Options) {

@@ -97,9 +97,7 @@ func missing(have, want []netip.Prefix) error {
 // status tells the agent's state, with drop counters that are read now if the switch answers in time.
 func (a *Agent) status(ctx context.Context) (*cniwire.AgentStatus, error) {
 	before, err := ask(ctx, a, func(s *state) (uint64, error) {
-		if s.flows.connected {
-			s.flows.synced = false // the next job is a dump
-		}
+		s.flows.dumpDue = true
 		return s.flows.dumped, nil
 	})
 	if err != nil {

@@ -23,6 +23,8 @@ type flowState struct {
 	ports map[uint32]string
 	// synced says that the switch holds what the renderer holds, so that a difference of renderings is enough.
 	synced bool
+	// dumpDue says that the switch is to be asked what it holds, although it should be known.
+	dumpDue bool
 	// found are the flows that the switch told of, until they are compared.
 	found []openflow.Flow // nil when nothing is to be compared
 	// dirty says that plan or attachments have changed since the last rendering.
@@ -89,10 +91,9 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 		ops := dataplane.Diff(f.found, canonical(f.renderer.Flows()))
 		f.found, f.dirty, f.retryAt = nil, false, time.Time{}
 		a.applyFlows(s, ops)
-	case !f.synced:
-		if !now.Before(f.retryAt) {
-			a.sendFlowJob(s, flowJob{kind: dumpJob})
-		}
+	case !f.synced && now.Before(f.retryAt): // the loop comes back then
+	case !f.synced || f.dumpDue:
+		a.sendFlowJob(s, flowJob{kind: dumpJob})
 	case f.dirty:
 		f.dirty = false
 		a.applyFlows(s, f.renderer.Sync(s.input()).Ops())
@@ -196,7 +197,7 @@ func (a *Agent) sendFlowJob(s *state, j flowJob) {
 
 // flowsFound takes over what a dump said.
 func (s *state) flowsFound(flows []ovs.Flow) {
-	s.flows.found = make([]openflow.Flow, len(flows))
+	s.flows.found, s.flows.dumpDue = make([]openflow.Flow, len(flows)), false
 	counts := make([]pipeline.FlowCount, len(flows))
 	for i, fl := range flows {
 		s.flows.found[i] = fl.Flow

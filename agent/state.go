@@ -82,6 +82,9 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 	if !o.Connected {
 		return // what was last known stays
 	}
+	if s.ovs.Bridge.Name != "" && o.Bridge.Name == "" {
+		s.bridgeReady = false // somebody deleted it
+	}
 	s.flows.portsChanged(s.ovs.Interfaces, o.Interfaces)
 	s.ovs, s.ovsSeen, s.flows.dirty = o, true, true
 	s.attachments, s.damaged = map[string]attachment{}, map[string]string{}

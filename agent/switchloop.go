@@ -82,7 +82,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 		case <-conn.Done():
 			return errors.New("the switch closed the OpenFlow connection")
 		case <-resync.C:
-			if err := a.send(ctx, func(s *state) { s.flows.synced = false }); err != nil {
+			if err := a.send(ctx, func(s *state) { s.flows.dumpDue = true }); err != nil {
 				return err
 			}
 		case j := <-a.jobs:
