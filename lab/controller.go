@@ -66,25 +66,22 @@ func (r *Record) startAgent(ctx context.Context, n Node) (Process, error) {
 	if err != nil {
 		return Process{}, fmt.Errorf("make a join token for %s: %w", n.Name, err)
 	}
-	token := filepath.Join(n.Dir, "token")
-	if err := os.WriteFile(token, []byte(res.Msg.GetToken()+"\n"), 0o600); err != nil {
-		return Process{}, err
-	}
-	return r.runAgent(n)
+	return r.runAgent(n, "WEFT_TOKEN="+res.Msg.GetToken())
 }
 
 // runAgent starts a node's agent. A node that joined earlier needs no token.
-func (r *Record) runAgent(n Node) (Process, error) {
-	return r.start(spec{name: string(n.Name) + "/weft-agent", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
+func (r *Record) runAgent(n Node, env ...string) (Process, error) {
+	return r.start(spec{name: string(n.Name) + "/weft-agent", namespace: n.Namespace, env: append(n.ovsEnv(), env...), args: []string{
 		filepath.Join(r.BinDir, "weft-agent"),
 		"--node", string(n.Name),
 		"--controller", "https://" + r.controllerAddr().String(),
-		"--token-file", filepath.Join(n.Dir, "token"),
 		"--state-dir", filepath.Join(n.Dir, "agent"),
 		"--socket", n.AgentSocket(),
 		"--ovsdb", n.OVSDB(),
 		"--ovs-rundir", n.OVSDir(),
 		"--vtep", n.VTEP.String(),
+		// The tunnels of the userspace datapath are what br-ul is for; it is there on every kernel.
+		"--datapath", "netdev",
 	}})
 }
 

@@ -236,6 +236,9 @@ func testKnownLabels(t *testing.T, r *Record) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := r.waitWorkload(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.WaitEnforced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -244,9 +247,11 @@ func testKnownLabels(t *testing.T, r *Record) {
 			t.Errorf("the plan of %s changed for a workload on %s with labels that are known", node, a.Node)
 		}
 	}
-	if out, err := command(t.Context(), within(like.Namespace, "ping", "-c", "1", "-w", "3", a.Addresses[0].Addr().String())...); err != nil {
-		t.Logf("ping its twin: %v\n%s", err, out) // policy may deny it
+	intent, err := r.Intent(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantPredicted(t, r, intent) // the twin too
 }
 
 // testDetach removes a container by the plugin, twice as runtimes do.
