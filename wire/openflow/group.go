@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -44,7 +45,7 @@ type GroupDesc struct {
 type Selection struct {
 	Method string
 	Param  uint64
-	Fields Match // each with the mask of the bits that count; the values are zero
+	Fields Match // each with the mask of the bits that count; the values don't
 }
 
 // Bucket is one alternative of a group.
@@ -55,6 +56,29 @@ type Bucket struct {
 	WatchGroup uint32 // of a fast failover group, 0 for none
 	Actions    []Action
 }
+
+// Canonical returns the group in the form in which the switch returns it.
+func (g GroupDesc) Canonical() GroupDesc {
+	buckets := g.Buckets
+	g.Buckets = nil
+	for _, k := range buckets {
+		k.Actions = canonicalActions(k.Actions)
+		if g.Type != GroupSelect {
+			k.Weight = 0
+		}
+		g.Buckets = append(g.Buckets, k)
+	}
+	fields := g.Selection.Fields
+	g.Selection.Fields = nil
+	for _, f := range fields {
+		g.Selection.Fields = append(g.Selection.Fields, FieldMatch{Field: f.Field, Mask: f.Mask})
+	}
+	slices.SortFunc(g.Selection.Fields, func(a, b FieldMatch) int { return cmp.Compare(a.Field, b.Field) })
+	return g
+}
+
+// Equal reports whether two groups are the same, whatever their form.
+func (g GroupDesc) Equal(h GroupDesc) bool { return reflect.DeepEqual(g.Canonical(), h.Canonical()) }
 
 // String returns the group as ovs-ofctl dump-groups does.
 func (g GroupDesc) String() string {
