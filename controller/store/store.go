@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -18,7 +19,10 @@ import (
 const opTimeout = 10 * time.Second
 
 // maxAttempts bounds how often Update starts again after another controller was faster.
-const maxAttempts = 10
+const maxAttempts = 30
+
+// maxBackoff bounds the random pause between two attempts, which lets the writers take turns.
+const maxBackoff = 50 * time.Millisecond
 
 var (
 	// ErrContention says that other writers were faster each time.
@@ -93,7 +97,10 @@ func (s *Store) Update(ctx context.Context, edit func(*state.View) (state.Batch,
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for other changes: %w", ctx.Err())
 	}
-	for range maxAttempts {
+	for attempt := range maxAttempts {
+		if err := pause(ctx, attempt); err != nil {
+			return nil, err
+		}
 		view, guard := s.guarded()
 		batch, err := edit(view)
 		if err != nil {
@@ -115,6 +122,21 @@ func (s *Store) Update(ctx context.Context, edit func(*state.View) (state.Batch,
 		}
 	}
 	return nil, ErrContention
+}
+
+// pause waits for a random time that grows with the attempts; the first doesn't wait.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return nil
+	}
+	t := time.NewTimer(rand.N(min(time.Millisecond<<attempt, maxBackoff)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for other changes: %w", ctx.Err())
+	}
 }
 
 func (s *Store) guarded() (*state.View, int64) {
