@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/state"
@@ -124,9 +125,9 @@ func ReleaseBlock(v *state.View, node fabric.NodeName, key compile.LeaseKey) sta
 	return batch(compile.Change{Lease: &compile.LeaseChange{Key: key}})
 }
 
-// FindPort returns the declared Port that a name or a UID stands for.
+// FindPort returns the declared Port that "tenant/name", "tenant.name" or a UID stands for.
 func FindPort(v *state.View, name string) (fabric.PortRef, error) {
-	if ref, err := fabric.ParsePortRef(name); err == nil {
+	if ref, err := fabric.ParsePortRef(strings.Replace(name, ".", "/", 1)); err == nil {
 		if v.Intent.Port(ref) == nil {
 			return ref, notFound("port %s is not declared: apply a Port of that name first", ref)
 		}
