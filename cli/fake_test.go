@@ -168,7 +168,7 @@ func (f *fakeController) plan() {
 			Report: &weftv1.NodeReport{
 				Version: "test", Datapath: "netdev", OvsVersion: "3.1.0", Flows: 120, Drops: map[string]uint64{"spoof-mac": 3, "policy-deny": 7},
 				Attachments: []*weftv1.Attachment{
-					{Interface: "tap0", Network: "acme/prod", Port: "acme/db-1", Mac: "02:00:00:00:00:01", Addresses: []string{"10.0.1.5"}, Identity: 0x010001, Labels: map[string]string{"app": "db"}},
+					{Interface: "tap0", Network: "acme/prod", Port: "acme/db-1", Mac: "02:00:00:00:00:01", Addresses: []string{"10.0.1.5"}, Identity: 0x010001},
 					{Interface: "veth1", Network: "acme/prod", Workload: "web-1", Mac: "02:00:00:00:00:02", Addresses: []string{"10.0.1.2"}, Identity: 0x010002, Labels: map[string]string{"app": "web"}},
 				},
 			},

@@ -116,7 +116,7 @@ func workloadsOf(intent *topology.Intent, o *topology.Object, nodes []*weftv1.No
 	for _, n := range nodes {
 		for _, at := range n.GetReport().GetAttachments() {
 			if concerns(intent, o, at) {
-				list = append(list, workload{n.GetName(), attachedOf(at)})
+				list = append(list, workload{n.GetName(), attachedOf(intent, at)})
 			}
 		}
 	}
@@ -126,11 +126,25 @@ func workloadsOf(intent *topology.Intent, o *topology.Object, nodes []*weftv1.No
 	return list
 }
 
-func attachedOf(at *weftv1.Attachment) attached {
+func attachedOf(intent *topology.Intent, at *weftv1.Attachment) attached {
 	return attached{
 		Interface: at.GetInterface(), Workload: at.GetWorkload(), Port: at.GetPort(), Network: at.GetNetwork(), MAC: at.GetMac(),
-		Addresses: append([]string{}, at.GetAddresses()...), Identity: at.GetIdentity(), Labels: at.GetLabels(),
+		Addresses: append([]string{}, at.GetAddresses()...), Identity: at.GetIdentity(), Labels: labelsOf(intent, at),
 	}
+}
+
+// labelsOf returns a workload's labels: those of its Port where one is declared, else those that it was attached with.
+func labelsOf(intent *topology.Intent, at *weftv1.Attachment) fabric.Labels {
+	labels := fabric.Labels(at.GetLabels())
+	if ref, err := fabric.ParsePortRef(at.GetPort()); err == nil {
+		if p := intent.Port(ref); p != nil {
+			labels = p.Metadata.Labels
+		}
+	}
+	if labels == nil {
+		labels = fabric.Labels{}
+	}
+	return labels
 }
 
 func concerns(intent *topology.Intent, o *topology.Object, at *weftv1.Attachment) bool {
@@ -147,5 +161,5 @@ func concerns(intent *topology.Intent, o *topology.Object, at *weftv1.Attachment
 		return network.Tenant == o.Key.Name
 	}
 	subject, ok := subjectIn(intent, o, network)
-	return ok && subject.Matches(at.GetLabels())
+	return ok && subject.Matches(labelsOf(intent, at))
 }
