@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -39,7 +40,10 @@ func pluggedAs(i ovs.Interface) plugged {
 // convergeBindings binds what others have plugged, unbinds what they took back, and releases Ports whose interface
 // is gone.
 func (a *Agent) convergeBindings(s *state, now time.Time) {
-	seen := map[string]bool{}
+	maps.DeleteFunc(s.bindRefusals, func(name string, r bindRefusal) bool {
+		i, ok := s.ovs.Interface(name)
+		return !ok || pluggedAs(i) != r.plugged || now.After(r.until)
+	})
 	for _, i := range s.ovs.Interfaces {
 		at, recorded := s.attachments[i.Name]
 		_, reserved := s.reserved[i.Name]
@@ -58,16 +62,10 @@ func (a *Agent) convergeBindings(s *state, now time.Time) {
 		if p.id == "" {
 			continue
 		}
-		seen[i.Name] = true
-		if r, ok := s.bindRefusals[i.Name]; ok && r.plugged == p && now.Before(r.until) {
+		if _, refused := s.bindRefusals[i.Name]; refused {
 			continue
 		}
 		a.start(s, now, "bind "+i.Name, func(ctx context.Context) error { return a.bind(ctx, i.Name, p) })
-	}
-	for name := range s.bindRefusals {
-		if !seen[name] {
-			delete(s.bindRefusals, name)
-		}
 	}
 	a.releasePorts(s, now)
 }
