@@ -75,10 +75,10 @@ func fieldChange(f *weftv1.FieldChange) string {
 }
 
 // writeNodeChanges prints the nodes whose plans change; with details, entry by entry.
-func (a *app) writeNodeChanges(nodes []*weftv1.NodeChange, details bool) error {
+func (a *app) writeNodeChanges(nodes []*weftv1.NodeChange, details bool) {
 	if len(nodes) == 0 {
 		fmt.Fprintln(a.Stdout, "No node's plan changes.")
-		return nil
+		return
 	}
 	fmt.Fprintln(a.Stdout, "Nodes whose plans change:")
 	for _, n := range nodes {
@@ -96,7 +96,6 @@ func (a *app) writeNodeChanges(nodes []*weftv1.NodeChange, details bool) error {
 			a.writeEntries(n)
 		}
 	}
-	return nil
 }
 
 func (a *app) writeEntries(n *weftv1.NodeChange) {

@@ -75,7 +75,7 @@ func explain(server string, err error) error {
 		if ce.Code() == connect.CodeCanceled {
 			return err
 		}
-		return &Error{Code: ExitUnreachable, Err: fmt.Errorf("no answer from the controller at %s: %s", server, unreachable(server, ce))}
+		return &Error{Code: ExitUnreachable, Err: fmt.Errorf("no answer from the controller at %s: %s", server, unreachable(ce))}
 	}
 	switch ce.Code() {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
@@ -89,7 +89,7 @@ func explain(server string, err error) error {
 }
 
 // unreachable says why nobody answered, and what to do.
-func unreachable(server string, err *connect.Error) string {
+func unreachable(err *connect.Error) string {
 	var (
 		unknownCA x509.UnknownAuthorityError
 		alert     tls.AlertError
