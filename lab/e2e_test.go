@@ -94,7 +94,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 }
 
 // wantPredicted probes every pair and compares with the prediction.
-func wantPredicted(t *testing.T, r *Record, intent *topology.Intent) {
+func wantPredicted(t *testing.T, r *Record, intent *topology.Intent) Matrix {
 	t.Helper()
 	m, err := r.Probe(t.Context(), intent, DefaultPatience())
 	if err != nil {
@@ -108,11 +108,14 @@ func wantPredicted(t *testing.T, r *Record, intent *topology.Intent) {
 	if !m.OK() {
 		t.Errorf("%d probes differ from the prediction, %d packets leaked", len(m.Differences()), len(m.Leaks))
 	}
+	return m
 }
 
 func TestTwoTenants(t *testing.T) {
 	r, topo := testLab(t, "../examples/two-tenants")
-	wantPredicted(t, r, topo.Intent)
+	m := wantPredicted(t, r, topo.Intent)
+	t.Run("a wrong prediction shows", func(t *testing.T) { testWrongPrediction(t, r, topo.Intent, m) })
+	t.Run("exec", func(t *testing.T) { testExec(t, r) })
 	t.Run("stored intent predicts the same", func(t *testing.T) {
 		intent, err := r.Intent(t.Context())
 		if err != nil {
@@ -136,6 +139,7 @@ func TestTwoTenants(t *testing.T) {
 func TestThreeTier(t *testing.T) {
 	r, topo := testLab(t, "../examples/three-tier")
 	wantPredicted(t, r, topo.Intent)
+	t.Run("policies change", func(t *testing.T) { testPolicyChange(t, r, topo) })
 }
 
 func TestDualStack(t *testing.T) {

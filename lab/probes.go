@@ -21,7 +21,7 @@ type Patience struct {
 }
 
 // DefaultPatience is long for an emulated guest, and short for a person.
-func DefaultPatience() Patience { return Patience{Tries: 2, Timeout: time.Second, Parallel: 48} }
+func DefaultPatience() Patience { return Patience{Tries: 2, Timeout: time.Second, Parallel: 128} }
 
 // questionsTo are the probes that a target gets from each other workload: for each of its addresses a ping,
 // and each service that it answers.
