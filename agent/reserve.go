@@ -79,8 +79,9 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, need, error) 
 	}
 	got.Subnet = sub.Name
 	if want.Port.IsZero() {
-		if _, ok := s.index.identity(n.ID, got.Labels.Without(s.index.ignored)); !ok {
-			return got, a.needIdentity(n.Ref, got.Labels), nil
+		labels := got.Labels.Without(s.index.ignored)
+		if _, ok := s.index.identity(n.ID, labels); !ok {
+			return got, a.needIdentity(n.Ref, labels), nil
 		}
 	}
 	if got.Addresses, err = fixedAddresses(want, fixed); err != nil {
