@@ -158,6 +158,9 @@ func List(stateDir string) ([]*Record, error) {
 	}
 	var labs []*Record
 	for _, e := range entries {
+		if checkLabName(e.Name()) != nil {
+			continue // a lab that is just being recorded
+		}
 		r, err := Open(stateDir, e.Name())
 		if errors.Is(err, ErrNoLab) {
 			continue

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/weftfabric/weft/lab/guest"
@@ -101,27 +102,33 @@ func (o *Options) hasVMs() bool {
 	return slices.ContainsFunc(o.Topology.Workloads, func(w Workload) bool { return w.Spec.Type == VM })
 }
 
-// newRecord claims the lab's name.
+// newRecord claims the lab's name: its directory appears in one step, with the record in it.
 func newRecord(o Options) (*Record, error) {
-	r := &Record{Name: o.Name, BinDir: o.BinDir, dir: filepath.Join(o.StateDir, o.Name)}
 	if err := os.MkdirAll(o.StateDir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(r.dir, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("lab %s exists: remove it with `weft lab down --name %s`, or choose another --name", o.Name, o.Name)
-		}
+	draft, err := os.MkdirTemp(o.StateDir, ".new-")
+	if err != nil {
 		return nil, err
 	}
-	pid := os.Getpid()
-	start, _ := startTime(pid)
-	r.Starter = Process{Name: "weft lab", PID: pid, Start: start}
+	defer func() { _ = os.RemoveAll(draft) }() // gone already when all is well
 	for _, sub := range []string{"log", "workload"} {
-		if err := os.Mkdir(filepath.Join(r.dir, sub), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(draft, sub), 0o700); err != nil {
 			return nil, err
 		}
 	}
-	return r, r.save()
+	pid := os.Getpid()
+	start, _ := startTime(pid)
+	r := &Record{Name: o.Name, BinDir: o.BinDir, dir: draft, Starter: Process{Name: "weft lab", PID: pid, Start: start}}
+	if err := r.save(); err != nil {
+		return nil, err
+	}
+	r.dir = filepath.Join(o.StateDir, o.Name)
+	err = os.Rename(draft, r.dir)
+	if errors.Is(err, os.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+		return nil, fmt.Errorf("lab %s exists: remove it with `weft lab down --name %s`, or choose another --name", o.Name, o.Name)
+	}
+	return r, err
 }
 
 // build makes everything, in the order of dependence.
