@@ -11,8 +11,8 @@ import (
 )
 
 // maxNeeds bounds the questions to the controller for one reservation: a lease of each family, an identity, a
-// Port, and a few more because others may take what was leased.
-const maxNeeds = 12
+// Port, and more because requests that came at the same time may take what was leased.
+const maxNeeds = 32
 
 // reserve turns what is wanted into an attachment with identity and addresses, and keeps those for the caller until
 // release. What the plan lacks, it asks the controller for.
