@@ -12,8 +12,14 @@ import (
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
-// need is something that a reservation lacks and the controller can give. It returns once the plan holds it.
-type need func(context.Context) error
+// need is something that a reservation lacks and the controller can give.
+type need struct {
+	what string // equal for equal needs
+	// met reports whether the plan holds it by now.
+	met func(*state) bool
+	// get asks the controller for it, and returns once the plan holds it.
+	get func(context.Context) error
+}
 
 // flight is a need that is being satisfied, for all who have it.
 type flight struct {
@@ -21,25 +27,25 @@ type flight struct {
 	err  error // once done is closed
 }
 
-// once runs f, unless the same is under way: then it waits for that one's result. f lives on when the caller gives
-// up, until its own time is over.
-func (a *Agent) once(ctx context.Context, key string, f func(context.Context) error) error {
+// satisfy gets what is needed, unless it is there or the same is under way: then it waits for that one's result. Once
+// begun, it goes on when the caller gives up, until its own time is over.
+func (a *Agent) satisfy(ctx context.Context, n need) error {
 	fl, err := ask(ctx, a, func(s *state) (*flight, error) {
-		if fl := s.flights[key]; fl != nil {
+		if fl := s.flights[n.what]; fl != nil || n.met(s) {
 			return fl, nil
 		}
 		fl := &flight{done: make(chan struct{})}
-		s.flights[key] = fl
+		s.flights[n.what] = fl
 		a.work.Go(func() {
 			ctx, cancel := context.WithTimeout(a.life, controllerTimeout+planTimeout)
 			defer cancel()
-			fl.err = f(ctx)
-			_ = a.do(a.life, func(s *state) { delete(s.flights, key) }) // fails only when the agent ends
+			fl.err = n.get(ctx)
+			_ = a.do(a.life, func(s *state) { delete(s.flights, n.what) }) // fails only when the agent ends
 			close(fl.done)
 		})
 		return fl, nil
 	})
-	if err != nil {
+	if err != nil || fl == nil {
 		return err
 	}
 	select {
@@ -58,25 +64,36 @@ type lease struct {
 }
 
 // needLease leases a block and waits until the plan holds it.
-func (a *Agent) needLease(l lease) need {
-	return func(ctx context.Context) error {
-		what := fmt.Sprintf("lease an IPv%d block of network %s subnet %q", l.family, l.network, l.subnet)
-		return a.once(ctx, what, func(ctx context.Context) error {
-			block, err := a.leaseBlock(ctx, l)
-			if err != nil {
-				return fromController(fmt.Sprintf("lease a block of addresses of network %s", l.network), err)
-			}
-			a.cfg.Logger.Info("leased a block of addresses", "network", l.network, "block", block)
-			return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold the lease of %s", block), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
-				n, ok := s.index.networks[l.network]
-				return ok && slices.ContainsFunc(bothFamilies[:], func(f family) bool {
-					return slices.ContainsFunc(n.Subnets, func(sub plan.Subnet) bool {
-						return slices.Contains(s.index.leases[poolKey{n.ID, sub.Name, f}], block)
-					})
-				}), nil
-			}})
-		})
+func (a *Agent) needLease(l lease) *need {
+	met := func(s *state) bool {
+		n, ok := s.index.networks[l.network]
+		if !ok || l.family == 0 {
+			return ok
+		}
+		sub, ok := subnetOf(n, l.subnet)
+		if ok {
+			_, ok = s.pool(n, sub, l.family).Next(netip.Addr{})
+		}
+		return ok
 	}
+	return &need{fmt.Sprintf("lease an IPv%d block of network %s, subnet %q", l.family, l.network, l.subnet), met, func(ctx context.Context) error {
+		block, err := a.leaseBlock(ctx, l)
+		if err != nil {
+			return fromController(fmt.Sprintf("lease a block of addresses of network %s", l.network), err)
+		}
+		a.cfg.Logger.Info("leased a block of addresses", "network", l.network, "block", block)
+		return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold the lease of %s", block), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
+			return s.holdsLease(l.network, block), nil
+		}})
+	}}
+}
+
+// holdsLease reports whether the plan leases a block to this node.
+func (s *state) holdsLease(network fabric.NetworkRef, block netip.Prefix) bool {
+	n, ok := s.index.networks[network]
+	return ok && slices.ContainsFunc(n.Subnets, func(sub plan.Subnet) bool {
+		return slices.Contains(s.index.leases[poolKey{n.ID, sub.Name, familyOf(block.Addr())}], block)
+	})
 }
 
 // leaseBlock asks the controller; of a network that the plan doesn't hold yet it asks for whatever family there is.
@@ -98,45 +115,46 @@ func (a *Agent) leaseBlock(ctx context.Context, l lease) (block netip.Prefix, er
 	return block, err
 }
 
-// needIdentity has the identity of a label set made, and waits until the plan holds it.
-func (a *Agent) needIdentity(network fabric.NetworkRef, labels fabric.Labels) need {
-	return func(ctx context.Context) error {
-		what := fmt.Sprintf("resolve the labels %s of network %s", labels, network)
-		return a.once(ctx, what, func(ctx context.Context) error {
-			callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
-			defer cancel()
-			id, err := a.cfg.Controller.ResolveIdentity(callCtx, &weftv1.ResolveIdentityRequest{Network: network.String(), Labels: labels})
-			if err != nil {
-				return fromController(what, err)
-			}
-			return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold identity %s", id), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
-				n, ok := s.index.networks[network]
-				if !ok {
-					return false, nil
-				}
-				_, ok = s.index.identity(n.ID, labels.Without(s.index.ignored))
-				return ok, nil
-			}})
-		})
+// needIdentity has the identity of a label set made, and waits until the plan holds it. Ignored labels are left out.
+func (a *Agent) needIdentity(network fabric.NetworkRef, labels fabric.Labels) *need {
+	what := fmt.Sprintf("resolve the labels %s of network %s", labels, network)
+	met := func(s *state) bool {
+		n, ok := s.index.networks[network]
+		if ok {
+			_, ok = s.index.identity(n.ID, labels)
+		}
+		return ok
 	}
+	return &need{what, met, func(ctx context.Context) error {
+		callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
+		defer cancel()
+		id, err := a.cfg.Controller.ResolveIdentity(callCtx, &weftv1.ResolveIdentityRequest{Network: network.String(), Labels: labels})
+		if err != nil {
+			return fromController(what, err)
+		}
+		return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold identity %s", id), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
+			return met(s), nil
+		}})
+	}}
 }
 
 // needPort has a Port bound to this node, and waits until the plan holds it.
-func (a *Agent) needPort(ref fabric.PortRef) need {
-	return func(ctx context.Context) error {
-		what := fmt.Sprintf("bind port %s", ref)
-		return a.once(ctx, what, func(ctx context.Context) error {
-			callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
-			defer cancel()
-			if _, err := a.cfg.Controller.BindPort(callCtx, ref.String()); err != nil {
-				return fromController(what, err)
-			}
-			return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold port %s", ref), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
-				_, ok := s.index.ports[ref]
-				return ok, nil
-			}})
-		})
+func (a *Agent) needPort(ref fabric.PortRef) *need {
+	what := fmt.Sprintf("bind port %s", ref)
+	met := func(s *state) bool {
+		_, ok := s.index.ports[ref]
+		return ok
 	}
+	return &need{what, met, func(ctx context.Context) error {
+		callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
+		defer cancel()
+		if _, err := a.cfg.Controller.BindPort(callCtx, ref.String()); err != nil {
+			return fromController(what, err)
+		}
+		return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold port %s", ref), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
+			return met(s), nil
+		}})
+	}}
 }
 
 // lockToken tells one lock from a later one of the same name.

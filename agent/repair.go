@@ -20,7 +20,7 @@ func (a *Agent) convergeIdentities(s *state, now time.Time) {
 		}
 		labels := at.Labels.Without(s.index.ignored)
 		if _, ok := s.index.identity(n.ID, labels); !ok {
-			a.start(s, now, "identity of "+at.Interface, a.needIdentity(n.Ref, labels))
+			a.start(s, now, "identity of "+at.Interface, func(ctx context.Context) error { return a.satisfy(ctx, *a.needIdentity(n.Ref, labels)) })
 		}
 	}
 }

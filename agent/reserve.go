@@ -24,7 +24,7 @@ func (a *Agent) reserve(ctx context.Context, want attachment) (attachment, error
 		defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
 	}
 	for range maxNeeds {
-		var lacking need
+		var lacking *need
 		got, err := ask(ctx, a, func(s *state) (got attachment, err error) {
 			if !s.havePlan {
 				return got, refuse(cniwire.CodeUnavailable, "this node has no plan yet; controller: %s", s.controller)
@@ -38,7 +38,7 @@ func (a *Agent) reserve(ctx context.Context, want attachment) (attachment, error
 		if lacking == nil {
 			return got, nil
 		}
-		if err := lacking(ctx); err != nil {
+		if err := a.satisfy(ctx, *lacking); err != nil {
 			return attachment{}, err
 		}
 	}
@@ -51,7 +51,7 @@ func (a *Agent) release(name string) {
 }
 
 // tryReserve reserves, or says what is lacking.
-func (a *Agent) tryReserve(s *state, want attachment) (attachment, need, error) {
+func (a *Agent) tryReserve(s *state, want attachment) (attachment, *need, error) {
 	got := want
 	var fixed []netip.Addr
 	if !want.Port.IsZero() {
@@ -88,7 +88,7 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, need, error) 
 		return got, nil, err
 	}
 	if len(fixed) == 0 {
-		var lacking need
+		var lacking *need
 		if got.Addresses, lacking, err = a.chooseAddresses(s, n, sub, want.Addresses); lacking != nil || err != nil {
 			return got, lacking, err
 		}
@@ -129,7 +129,7 @@ func fixedAddresses(want attachment, fixed []netip.Addr) ([]netip.Addr, error) {
 }
 
 // chooseAddresses returns one address of each family of the subnet: the one asked for, or the next free one.
-func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked []netip.Addr) (out []netip.Addr, lacking need, err error) {
+func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked []netip.Addr) (out []netip.Addr, lacking *need, err error) {
 	for _, addr := range asked {
 		if !prefixOf(sub, familyOf(addr)).Contains(addr) {
 			return nil, nil, refuse(cniwire.CodeInvalid, "address %s is not in subnet %s of network %s", addr, sub.Name, n.Ref)
