@@ -14,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/controller/compile"
+	"github.com/weftfabric/weft/controller/compile/compiletest"
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
@@ -47,14 +49,7 @@ func TestGoldens(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			t.Run("ovs-ofctl", func(t *testing.T) {
-				requireOVS(t)
-				path := filepath.Join(t.TempDir(), "flows")
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				(&ovs{dir: t.TempDir()}).run(t, "", "ovs-ofctl", "-O", "OpenFlow15", "parse-flows", path)
-			})
+			t.Run("ovs-ofctl", func(t *testing.T) { parseFlows(t, got) })
 		})
 	}
 }
@@ -74,4 +69,59 @@ func annotated(flows []openflow.Flow) string {
 		b.WriteString(f.String() + "\n")
 	}
 	return b.String()
+}
+
+// TestExamples renders every node of each example, its workloads attached, and compares with the flows in
+// testdata/examples: from YAML to flows in one line. ovs-ofctl must accept them.
+func TestExamples(t *testing.T) {
+	dirs, err := filepath.Glob("../../examples/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, dir := range dirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			world := compiletest.Example(t, dir, 3)
+			plans := compile.Plans(world.State)
+			golden := txtar.Archive{Comment: []byte("Flows of examples/" + filepath.Base(dir) + "; rewritten by go test -update.\n")}
+			for _, node := range compiletest.NodeNames(3) {
+				in := pipeline.Input{Plan: plans[node], TunnelPort: 1}
+				for _, w := range world.Workloads {
+					if w.Node == node {
+						in.Attachments = append(in.Attachments, pipeline.Attachment{
+							Interface: w.Name, OFPort: uint32(len(in.Attachments) + 2), Network: world.State.Networks[w.Network].ID,
+							Identity: w.Identity, MAC: w.MAC, Addresses: w.Addresses})
+					}
+				}
+				golden.Files = append(golden.Files, txtar.File{Name: string(node), Data: []byte(annotated(pipeline.Render(in)))})
+			}
+			file := filepath.Join("testdata", "examples", filepath.Base(dir)+".txtar")
+			got := txtar.Format(&golden)
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("the flows differ from %s; run go test -update if this is meant:\n%s", file, cmp.Diff(string(want), string(got)))
+			}
+			for _, f := range golden.Files {
+				t.Run("ovs-ofctl "+f.Name, func(t *testing.T) { parseFlows(t, string(f.Data)) })
+			}
+		})
+	}
+}
+
+// parseFlows holds flows against ovs-ofctl.
+func parseFlows(t *testing.T, flows string) {
+	t.Helper()
+	requireOVS(t)
+	path := filepath.Join(t.TempDir(), "flows")
+	if err := os.WriteFile(path, []byte(flows), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	(&ovs{dir: t.TempDir()}).run(t, "", "ovs-ofctl", "-O", "OpenFlow15", "parse-flows", path)
 }

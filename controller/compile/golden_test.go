@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/weftfabric/weft/controller/compile"
+	"github.com/weftfabric/weft/controller/compile/compiletest"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
@@ -30,11 +29,11 @@ func TestExamples(t *testing.T) {
 	}
 	for _, dir := range dirs {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			state := exampleState(t, dir)
+			state := compiletest.Example(t, dir, 3).State
 			plans := compile.Plans(state)
 			var golden txtar.Archive
 			golden.Comment = []byte("Plans of examples/" + filepath.Base(dir) + "; rewritten by go test -update.\n")
-			for _, name := range nodeNames(3) {
+			for _, name := range compiletest.NodeNames(3) {
 				golden.Files = append(golden.Files, txtar.File{Name: string(name), Data: planText(plans[name])})
 			}
 			file := filepath.Join("testdata", filepath.Base(dir)+".txtar")
@@ -53,131 +52,6 @@ func TestExamples(t *testing.T) {
 				t.Errorf("the plans differ from %s (rewrite it with -update):\n%s", file, got)
 			}
 		})
-	}
-}
-
-func nodeNames(n int) (names []fabric.NodeName) {
-	for i := range n {
-		names = append(names, fabric.NodeName(fmt.Sprintf("n%d", i+1)))
-	}
-	return names
-}
-
-// workload is what matters here of the lab's documents.
-type workload struct {
-	Metadata topology.Metadata `json:"metadata"`
-	Spec     struct {
-		Network string   `json:"network,omitzero"`
-		Subnet  string   `json:"subnet,omitzero"`
-		Port    string   `json:"port,omitzero"`
-		Node    int      `json:"node,omitzero"`
-		Type    string   `json:"type,omitzero"`
-		Listen  []string `json:"listen,omitzero"`
-	} `json:"spec"`
-}
-
-// exampleState loads an example and attaches its workloads: leases in the order of the workloads, identities
-// of declared ports first.
-func exampleState(t *testing.T, dir string) compile.State {
-	t.Helper()
-	sources, err := topology.ReadSources([]string{dir}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range sources { // the golden shows paths as seen from the repository
-		sources[i].Name = strings.TrimPrefix(filepath.ToSlash(sources[i].Name), "../../")
-	}
-	intent, foreign, problems := topology.Load(sources)
-	for _, p := range problems {
-		t.Log(p)
-	}
-	s := emptyState()
-	s.Intent = intent
-	allocs, err := topology.AllocateNetworks(intent, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ref, a := range allocs {
-		s.Networks[ref] = compile.NetworkAlloc(a)
-	}
-	for i, name := range nodeNames(3) {
-		s.Nodes[name] = compile.NodeState{VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}
-	}
-	for _, needed := range compile.NeededIdentities(s) {
-		identify(t, s, needed)
-	}
-	for _, d := range foreign {
-		if d.Kind != "Workload" {
-			continue
-		}
-		var w workload
-		for _, p := range d.Decode(&w) {
-			t.Fatal(p)
-		}
-		attach(t, s, w)
-	}
-	return s
-}
-
-func attach(t *testing.T, s compile.State, w workload) {
-	node := fabric.NodeName(fmt.Sprintf("n%d", max(1, w.Spec.Node)))
-	network, subnet := w.Spec.Network, w.Spec.Subnet
-	if w.Spec.Port != "" {
-		ref := fabric.PortRef{Tenant: w.Metadata.Tenant, Name: w.Spec.Port}
-		s.Bindings[ref] = node
-		p := s.Intent.Port(ref)
-		network, subnet = p.Spec.Network, p.Spec.Subnet
-		if len(p.Spec.Addresses) > 0 {
-			return
-		}
-	} else {
-		labels := topology.PolicyLabels(s.Intent.Settings().IgnoredLabels, w.Metadata.Labels)
-		identify(t, s, compile.IdentityAlloc{Network: fabric.NetworkRef{Tenant: w.Metadata.Tenant, Name: network}, Labels: labels})
-	}
-	leaseBlocks(t, s, node, fabric.NetworkRef{Tenant: w.Metadata.Tenant, Name: network}, subnet)
-}
-
-func identify(t *testing.T, s compile.State, want compile.IdentityAlloc) {
-	for _, a := range s.Identities {
-		if a.Network == want.Network && a.Labels.String() == want.Labels.String() {
-			return
-		}
-	}
-	id, err := topology.NextIdentity(s.Networks[want.Network].Blocks, func(id fabric.Identity) bool { _, ok := s.Identities[id]; return ok })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Identities[id] = want
-}
-
-// leaseBlocks gives a node one block of each family of a subnet, once.
-func leaseBlocks(t *testing.T, s compile.State, node fabric.NodeName, ref fabric.NetworkRef, name string) {
-	n := s.Intent.Network(ref)
-	subnet := n.Spec.Subnets[0]
-	if name != "" {
-		subnet = *n.Subnet(name)
-	}
-	for _, p := range subnet.Prefixes() {
-		var taken []netip.Prefix
-		had := false
-		for key, l := range s.Leases {
-			if key.Network == ref {
-				taken = append(taken, key.Prefix)
-				had = had || l.Node == node && p.Contains(key.Prefix.Addr())
-			}
-		}
-		if had {
-			continue
-		}
-		bits := s.Intent.Settings().NodeBlock.IPv4
-		if p.Addr().Is6() {
-			bits = s.Intent.Settings().NodeBlock.IPv6
-		}
-		block, err := topology.NextBlock(p, max(bits, p.Bits()), taken)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Leases[compile.LeaseKey{Network: ref, Prefix: block}] = compile.Lease{Node: node, Subnet: subnet.Name}
 	}
 }
 
