@@ -105,29 +105,29 @@ func recordOf(i ovs.Interface) (a attachment, ok bool, err error) {
 	if a.Kind == "" {
 		return attachment{}, false, nil
 	}
-	fail := func(err error) (attachment, bool, error) {
-		return attachment{}, false, fmt.Errorf("interface %s: its external_ids are damaged: %w: unplug it and attach it again", i.Name, err)
+	fail := func(err error) error {
+		return fmt.Errorf("interface %s: its external_ids are damaged: %w: unplug it and attach it again", i.Name, err)
 	}
 	if !slices.Contains([]kind{kindContainer, kindTap, kindBound}, a.Kind) {
-		return fail(fmt.Errorf("%s is %q", keyKind, a.Kind))
+		return attachment{}, false, fail(fmt.Errorf("%s is %q", keyKind, a.Kind))
 	}
 	if a.Network, err = fabric.ParseNetworkRef(ids[keyNetwork]); err != nil {
-		return fail(err)
+		return attachment{}, false, fail(err)
 	}
 	if s := ids[keyPort]; s != "" {
 		if a.Port, err = fabric.ParsePortRef(s); err != nil {
-			return fail(err)
+			return attachment{}, false, fail(err)
 		}
 	}
 	if a.Labels, err = parseLabels(ids[keyLabels]); err != nil {
-		return fail(err)
+		return attachment{}, false, fail(err)
 	}
 	if a.Addresses, err = parseAddresses(ids[keyAddresses]); err != nil {
-		return fail(err)
+		return attachment{}, false, fail(err)
 	}
 	if s := ids[keyAttachedMAC]; s != "" && a.Kind != kindBound {
 		if a.MAC, err = fabric.ParseMAC(s); err != nil {
-			return fail(err)
+			return attachment{}, false, fail(err)
 		}
 	}
 	return a, true, nil

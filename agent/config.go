@@ -46,13 +46,13 @@ type Ports interface {
 	DeletePort(ctx context.Context, name string) error
 }
 
-// Flows is an OpenFlow connection; ovs.Flows is one. After an error of any of its calls but ovs.Refused it is of no use.
+// Flows is an OpenFlow connection; ovs.Flows is one. After an error of any of its calls but ovs.RefusedError it is of no use.
 type Flows interface {
 	// Ports returns the names of the switch's ports by their numbers.
 	Ports(context.Context) (map[uint32]string, error)
 	// Dump returns the flows of the switch.
 	Dump(context.Context) ([]ovs.Flow, error)
-	// Apply changes flows, all or none, and returns once a barrier has confirmed them. The error is an ovs.Refused
+	// Apply changes flows, all or none, and returns once a barrier has confirmed them. The error is an ovs.RefusedError
 	// when the switch refused them.
 	Apply(context.Context, []dataplane.Op) error
 	// Done is closed when the connection has ended.

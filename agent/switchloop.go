@@ -142,7 +142,7 @@ func dump(ctx context.Context, conn Flows) ([]ovs.Flow, error) {
 func applyAround(ctx context.Context, conn Flows, ops []dataplane.Op) (refused []refusal, err error) {
 	for len(ops) > 0 {
 		err := conn.Apply(ctx, ops)
-		var no *ovs.Refused
+		var no *ovs.RefusedError
 		switch {
 		case err == nil:
 			return refused, nil

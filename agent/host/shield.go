@@ -36,11 +36,12 @@ func shield(link netlink.Link) error {
 	return nil
 }
 
-// instruction is struct bpf_insn: opcode, registers (destination in the low nibble), offset, immediate.
+// instruction is struct bpf_insn (linux/bpf.h).
 type instruction struct {
-	op, registers uint8
-	offset        int16
-	immediate     int32
+	op        uint8
+	_         uint8 // registers: both are 0
+	_         int16 // offset
+	immediate int32
 }
 
 // programLoad is the beginning of union bpf_attr for BPF_PROG_LOAD (linux/bpf.h).

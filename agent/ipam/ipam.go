@@ -65,5 +65,6 @@ func (p Pool) Usable(a netip.Addr) bool {
 		return true
 	}
 	first := p.Subnet.Masked().Addr()
-	return a != first && !(a.Is4() && !p.Subnet.Contains(a.Next()))
+	broadcast := a.Is4() && !p.Subnet.Contains(a.Next())
+	return a != first && !broadcast
 }

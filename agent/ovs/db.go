@@ -51,7 +51,7 @@ func (d *DB) Run(ctx context.Context) error {
 	for {
 		connected, err := d.session(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that ctx ended is no failure
 		}
 		if connected {
 			wait = minBackoff

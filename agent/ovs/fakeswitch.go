@@ -111,7 +111,7 @@ func (f *FakeFlows) Apply(ctx context.Context, ops []dataplane.Op) error {
 	for i, op := range ops {
 		if f.sw.Refuse != nil {
 			if err := f.sw.Refuse(op); err != nil {
-				return &Refused{Index: i, Err: err}
+				return &RefusedError{Index: i, Err: err}
 			}
 		}
 		flow := op.Flow.Canonical()

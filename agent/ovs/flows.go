@@ -16,17 +16,17 @@ type Flow struct {
 	Packets uint64
 }
 
-// Refused says that the switch did not take a list of operations, of which then none took effect.
-type Refused struct {
+// RefusedError says that the switch did not take a list of operations, of which then none took effect.
+type RefusedError struct {
 	Index int // of the operation that it refused; negative when it named none
 	Err   error
 }
 
 // Error returns the switch's reason.
-func (r *Refused) Error() string { return r.Err.Error() }
+func (r *RefusedError) Error() string { return r.Err.Error() }
 
 // Unwrap returns the switch's reason.
-func (r *Refused) Unwrap() error { return r.Err }
+func (r *RefusedError) Unwrap() error { return r.Err }
 
 // Dialer connects to the bridge's OpenFlow socket.
 type Dialer struct {
@@ -71,13 +71,13 @@ func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
 	}
 	out := make([]Flow, len(stats))
 	for i, s := range stats {
-		out[i] = Flow{Flow: s.Flow.Canonical(), Packets: s.Packets}
+		out[i] = Flow{Flow: s.Canonical(), Packets: s.Packets}
 	}
 	return out, nil
 }
 
 // Apply makes all changes as one atomic, ordered bundle. When it returns nil the switch has confirmed them by a
-// barrier. The error is a *Refused when the connection still works.
+// barrier. The error is a *RefusedError when the connection still works.
 func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
 	mods := make([]openflow.Mod, len(ops))
 	for i, op := range ops {
@@ -88,7 +88,7 @@ func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
 		case dataplane.Delete:
 			mod.Command = openflow.DeleteStrict
 		default:
-			return &Refused{Index: i, Err: fmt.Errorf("operation %d has no kind", i)}
+			return &RefusedError{Index: i, Err: fmt.Errorf("operation %d has no kind", i)}
 		}
 		mods[i] = mod
 	}
@@ -96,11 +96,11 @@ func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
 		var refused *openflow.BundleError
 		switch {
 		case errors.As(err, &refused):
-			return &Refused{Index: refused.Index, Err: refused}
+			return &RefusedError{Index: refused.Index, Err: refused}
 		case f.conn.Err() != nil || ctx.Err() != nil:
 			return err
 		}
-		return &Refused{Index: -1, Err: err}
+		return &RefusedError{Index: -1, Err: err}
 	}
 	return f.conn.Barrier(ctx)
 }

@@ -77,7 +77,7 @@ func flowsConform(t *testing.T, conn flows) {
 
 	bad := openflow.Flow{Table: 10, Priority: 5, Match: openflow.Match{openflow.Exact(openflow.IPv4Dst, 7)}}
 	err := conn.Apply(ctx, []dataplane.Op{{Kind: dataplane.Add, Flow: two}, {Kind: dataplane.Add, Flow: bad}, {Kind: dataplane.Delete, Flow: changed}})
-	var refused *ovs.Refused
+	var refused *ovs.RefusedError
 	if !errors.As(err, &refused) || refused.Index != 1 && refused.Index != -1 {
 		t.Errorf("a bad flow: %v", err)
 	}

@@ -9,7 +9,7 @@ const DefaultDatabase = "unix:/run/openvswitch/db.sock"
 const DefaultBridge = "br-int"
 
 // ErrNotConnected says that ovsdb-server does not answer at present; the driver keeps trying.
-var ErrNotConnected = errors.New("Open vSwitch's database doesn't answer: is ovsdb-server running?")
+var ErrNotConnected = errors.New("the database of Open vSwitch doesn't answer: is ovsdb-server running?")
 
 // State is what the database says about the bridge.
 type State struct {

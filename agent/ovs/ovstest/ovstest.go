@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,5 +194,5 @@ func tail(text []byte, n int) string {
 			text = text[i+1:]
 		}
 	}
-	return fmt.Sprintf("%s", text)
+	return string(text)
 }
