@@ -43,7 +43,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, a.stop)()
 	s := newState(a.cfg.Node)
 	a.loadPlan(s)
-	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans} {
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)
@@ -158,13 +158,17 @@ func (a *Agent) ensureBridge(ctx context.Context, found ovs.Bridge) error {
 	if datapath == "" && found.Datapath == ovs.Netdev {
 		datapath = ovs.Netdev // somebody chose it
 	}
-	if datapath == "" {
+	if datapath != ovs.Netdev {
 		kernel, err := a.cfg.KernelDatapath()
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if datapath = ovs.Netdev; kernel {
+		case kernel:
 			datapath = ovs.System
+		case datapath == ovs.System:
+			return errors.New("the kernel has no Open vSwitch datapath: load its module openvswitch, or choose --datapath netdev")
+		default:
+			datapath = ovs.Netdev
 		}
 	}
 	err := a.cfg.Database.EnsureBridge(ctx, ovs.BridgeSpec{Datapath: datapath, OtherConfig: map[string]string{"disable-in-band": "true"}})

@@ -29,7 +29,9 @@ type Config struct {
 	Controller Controller
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
 	KernelDatapath func() (bool, error)
-	Logger         *slog.Logger
+	// Touch makes the neighbour of a tunnel peer known; nil leaves that to the first packet. See the function Touch.
+	Touch  func(ctx context.Context, from, to netip.Addr) error
+	Logger *slog.Logger
 }
 
 // Database is Open vSwitch's database; ovs.DB is one.

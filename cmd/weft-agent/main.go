@@ -138,7 +138,7 @@ func run(ctx context.Context, s settings) error {
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), Database: db, Links: host.New(""), Controller: controller,
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
-		KernelDatapath: host.KernelDatapath, Logger: s.log,
+		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controller, "vtep", s.vtep)
 	return together(ctx,
