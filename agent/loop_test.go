@@ -92,6 +92,36 @@ func TestSilentController(t *testing.T) {
 	})
 }
 
+// TestIdleBlocksAreGivenBack runs in a bubble's time.
+func TestIdleBlocksAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		r.agent = agent.New(r.cfg)
+		done := make(chan error, 1)
+		go func() { done <- r.agent.Run(ctx) }()
+		r.ready()
+		r.add("c1", "/ns/1", nil)
+		time.Sleep(time.Hour)
+		if n := r.controller.count("ReleaseBlock"); n != 0 {
+			t.Errorf("%d blocks in use were given back", n)
+		}
+		r.mustAsk(cniwire.Request{Del: &cniwire.Del{Attachment: cniwire.Attachment{ContainerID: "c1", IfName: "eth0"}}})
+		time.Sleep(time.Hour)
+		if n := r.controller.count("ReleaseBlock"); n != 2 {
+			t.Errorf("%d calls gave back the block of each family", n)
+		}
+		r.add("c2", "/ns/2", nil) // leases anew
+		if n := r.controller.count("LeaseBlock"); n != 4 {
+			t.Errorf("%d leases", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPeersAreTouched(t *testing.T) {
 	r := newRig(t)
 	var touched atomic.Int32

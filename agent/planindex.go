@@ -141,8 +141,7 @@ func (s *state) pool(n plan.Network, sub plan.Subnet, f family) ipam.Pool {
 			}
 		}
 	}
-	return ipam.Pool{
-		Subnet: prefixOf(sub, f), Blocks: s.index.leases[poolKey{n.ID, sub.Name, f}],
-		Taken: func(a netip.Addr) bool { return used[a] },
-	}
+	k := poolKey{n.ID, sub.Name, f}
+	blocks := slices.DeleteFunc(slices.Clone(s.index.leases[k]), func(b netip.Prefix) bool { return s.returning[leaseKey{k, b}] })
+	return ipam.Pool{Subnet: prefixOf(sub, f), Blocks: blocks, Taken: func(a netip.Addr) bool { return used[a] }}
 }

@@ -41,6 +41,10 @@ type state struct {
 	locked map[string]*lockToken
 	// lastAddress is the last address that was given away, by network, subnet and family.
 	lastAddress map[poolKey]netip.Addr
+	// idleSince says since when no address of a leased block has been in use; returning are the blocks that are
+	// being given back, of which nothing may be given away any more.
+	idleSince map[leaseKey]time.Time
+	returning map[leaseKey]bool
 	// failedSince says since when the switch has not been able to open an interface.
 	failedSince map[string]time.Time
 	// bindRefusals say why interfaces of somebody else aren't bound.
@@ -64,7 +68,7 @@ func newState(node fabric.NodeName) *state {
 	return &state{
 		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
 		reserved: map[string]attachment{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
-		failedSince: map[string]time.Time{}, jobs: map[string]*job{},
+		failedSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
 		controller: notConnected, flows: newFlowState(),
 	}
 }
