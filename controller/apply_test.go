@@ -11,12 +11,14 @@ import (
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
-const acme = `
+const acmeTenant = `
 apiVersion: weft.dev/v1alpha1
 kind: Tenant
 metadata: {name: acme}
 spec: {}
----
+`
+
+const acme = acmeTenant + `---
 apiVersion: weft.dev/v1alpha1
 kind: Network
 metadata: {name: prod, tenant: acme}
@@ -133,7 +135,7 @@ func TestPrune(t *testing.T) {
 		t.Errorf("got %v", resp)
 	}
 	// The policy of the other set keeps the network.
-	refused := f.tryApply(&weftv1.ApplyRequest{Files: files(acme[:strings.Index(acme, "---")]), Prune: true})
+	refused := f.tryApply(&weftv1.ApplyRequest{Files: files(acmeTenant), Prune: true})
 	if refused.Applied || !strings.Contains(refused.Problems[0].Message, "is referenced by FirewallPolicy acme/web-in") {
 		t.Errorf("got %v", refused)
 	}

@@ -11,18 +11,19 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weftfabric/weft/controller"
+	"github.com/weftfabric/weft/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "weft-controller:", err)
 		os.Exit(1)
 	}
@@ -45,7 +46,7 @@ func command() *cobra.Command {
 
 It needs no configuration: the first start makes the store and the certificate authority in the data directory,
 and a certificate for remote admins in its folder admin/.`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version(),
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version.Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.config()
 			if err != nil {
@@ -78,7 +79,7 @@ func (o options) config() (controller.Config, error) {
 	}
 	return controller.Config{
 		DataDir: filepath.Clean(o.dataDir), Listen: o.listen, Socket: o.socket, Advertise: o.advertise,
-		Etcd: o.etcd, EtcdTLS: tlsConfig, Log: slog.New(logHandler(level)), Version: version(),
+		Etcd: o.etcd, EtcdTLS: tlsConfig, Log: slog.New(logHandler(level)), Version: version.Version,
 	}, nil
 }
 
@@ -125,11 +126,4 @@ func (o options) etcdTLS() (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
 }

@@ -193,11 +193,7 @@ func (s *nodeService) BindPort(ctx context.Context, req *connect.Request[weftv1.
 
 func (s *nodeService) ReleasePort(ctx context.Context, req *connect.Request[weftv1.ReleasePortRequest]) (*connect.Response[weftv1.ReleasePortResponse], error) {
 	revision, _, err := s.commit(ctx, func(v *state.View) (state.Batch, error) {
-		ref, err := edit.FindPort(v, req.Msg.Port)
-		if err != nil {
-			return state.Batch{}, nil // what is not declared is not bound
-		}
-		return edit.ReleasePort(v, node(ctx), ref), nil
+		return edit.ReleasePort(v, node(ctx), req.Msg.Port), nil
 	})
 	if err != nil {
 		return nil, err

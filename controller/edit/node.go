@@ -155,9 +155,10 @@ func BindPort(v *state.View, node fabric.NodeName, ref fabric.PortRef) (state.Ba
 	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
 }
 
-// ReleasePort takes a Port off a node; one that is elsewhere stays there.
-func ReleasePort(v *state.View, node fabric.NodeName, ref fabric.PortRef) state.Batch {
-	if v.Bindings[ref] != node {
+// ReleasePort takes a Port off a node; one that is elsewhere stays there, and one that is not declared is nowhere.
+func ReleasePort(v *state.View, node fabric.NodeName, name string) state.Batch {
+	ref, err := FindPort(v, name)
+	if err != nil || v.Bindings[ref] != node {
 		return state.Batch{}
 	}
 	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref}})

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -43,6 +44,7 @@ type Config struct {
 type Etcd struct {
 	Client *clientv3.Client
 	server *embed.Etcd
+	lock   *os.File
 	socket string // directory to remove at the end; empty when the sockets are in the data directory
 }
 
@@ -74,12 +76,28 @@ func Open(ctx context.Context, cfg Config) (*Etcd, error) {
 	return e, nil
 }
 
+// lockDir makes sure that one process at a time uses a data directory. etcd itself would wait for the other one,
+// after it took its socket away.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(errors.New("another controller uses the directory: stop it, or choose another --data-dir"), f.Close())
+	}
+	return f, nil
+}
+
 // start runs etcd on a unix socket, so that no port is taken and no network is needed.
 func (e *Etcd) start(ctx context.Context, dir string) (endpoint string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	if e.lock, err = lockDir(dir); err != nil {
 		return "", err
 	}
 	socket := filepath.Join(dir, "client.sock")
@@ -122,6 +140,10 @@ func (e *Etcd) Close() error {
 	}
 	if e.socket != "" {
 		errs = append(errs, os.RemoveAll(e.socket))
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+		e.lock = nil
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -162,11 +163,10 @@ func (s *Store) followStatuses(ctx context.Context) error {
 		s.mu.Lock()
 		from := s.statuses.etcdRev + 1
 		s.mu.Unlock()
-		err := s.watch(ctx, prefixStatus, from, s.applyStatuses)
-		if err == nil || ctx.Err() != nil {
-			return nil
+		if err := s.watch(ctx, prefixStatus, from, s.applyStatuses); !errors.Is(err, errWatch) {
+			return err
 		}
-		if _, err := retry(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.loadStatuses(ctx) }); err != nil {
+		if _, err := retry(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.loadStatuses(ctx) }); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}

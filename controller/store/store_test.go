@@ -257,6 +257,15 @@ func TestLongDataDirectory(t *testing.T) {
 	update(t, run(t, open(t, dir), ignore), node("n1", "192.0.2.1"))
 }
 
+func TestDataDirectoryHasOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	s := run(t, open(t, dir), ignore)
+	if _, err := store.Open(t.Context(), store.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "another controller") {
+		t.Errorf("got %v", err)
+	}
+	update(t, s, node("n1", "192.0.2.1")) // the first one still works
+}
+
 func TestCAIsMadeOnce(t *testing.T) {
 	e := open(t, t.TempDir())
 	made := 0

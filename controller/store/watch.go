@@ -47,7 +47,10 @@ func (s *Store) followState(ctx context.Context, commit func(Commit)) error {
 		}
 		// The watch may have been away for so long that etcd forgot the steps: take the difference as one.
 		c, err := retry(ctx, s.load)
-		if err != nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		commit(c)
