@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -187,6 +188,29 @@ func TestJoin(t *testing.T) {
 	if err != nil || len(list.Msg.Tokens) != 1 || list.Msg.Tokens[0].Node != "n1" {
 		t.Errorf("tokens: %v %v", list, err)
 	}
+}
+
+func TestTokenExpires(t *testing.T) {
+	f := start(t)
+	token, err := f.admin.Intent.CreateToken(f.ctx(), connect.NewRequest(&weftv1.CreateTokenRequest{TtlSeconds: 60}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.later.Store(int64(61 * time.Second))
+	_, err = apiclient.Join(f.ctx(), apiclient.JoinRequest{Server: f.server, Token: token.Msg.Token, Node: "n1", Key: newKey(t)})
+	wantCode(t, err, connect.CodeUnauthenticated)
+	list, err := f.admin.Intent.ListTokens(f.ctx(), connect.NewRequest(&weftv1.ListTokensRequest{}))
+	if err != nil || len(list.Msg.Tokens) != 0 {
+		t.Errorf("tokens: %v %v", list, err)
+	}
+}
+
+func TestSilentNodeIsNotConnected(t *testing.T) {
+	f := start(t)
+	f.agent("n1", "192.0.2.1")
+	f.waitNode("n1", func(n *weftv1.NodeInfo) bool { return n.Connected })
+	f.later.Store(int64(time.Minute))
+	f.waitNode("n1", func(n *weftv1.NodeInfo) bool { return !n.Connected })
 }
 
 func TestJoinAgainWithTheSameKey(t *testing.T) {

@@ -15,8 +15,8 @@ const adminName = "default"
 
 // writeAdmin keeps a valid admin certificate in the data directory's folder "admin". Copied to another machine, it lets
 // the command line reach the controller over TCP.
-func writeAdmin(dataDir string, ca *pki.CA) error {
-	dir, now := filepath.Join(dataDir, "admin"), time.Now()
+func writeAdmin(dataDir string, ca *pki.CA, now time.Time) error {
+	dir := filepath.Join(dataDir, "admin")
 	if have, err := apiclient.LoadCredentials(dir); err == nil && have.CA.Equal(ca.Certificate) && now.Before(have.RenewAt()) {
 		return nil
 	}

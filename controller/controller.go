@@ -45,10 +45,15 @@ type Config struct {
 	Version string
 	// Ready, when set, is called once the controller answers, with the TCP address that it listens on.
 	Ready func(listen net.Addr)
+	// Now is the clock that certificates and tokens expire by; nil is the system's.
+	Now func() time.Time
 }
 
 // Run runs a controller until ctx ends.
 func Run(ctx context.Context, cfg Config) (err error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return err
 	}
@@ -61,17 +66,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	ca, err := loadCA(ctx, s)
+	ca, err := loadCA(ctx, s, cfg.Now())
 	if err != nil {
 		return err
 	}
-	if err := writeAdmin(cfg.DataDir, ca); err != nil {
+	if err := writeAdmin(cfg.DataDir, ca, cfg.Now()); err != nil {
 		return err
 	}
 	view := s.View()
 	plans, history := planner.New(view), api.NewHistory(view)
 	services := api.Config{
-		Store: s, Planner: plans, History: history, CA: ca, Log: cfg.Log, Version: cfg.Version, StoreName: cfg.storeName(), Now: time.Now,
+		Store: s, Planner: plans, History: history, CA: ca, Log: cfg.Log, Version: cfg.Version, StoreName: cfg.storeName(), Now: cfg.Now,
 	}
 	l, err := cfg.listen(ca, services)
 	if err != nil {
@@ -109,9 +114,9 @@ func (cfg Config) storeName() string {
 }
 
 // loadCA returns the fabric's CA, made by the first controller that starts.
-func loadCA(ctx context.Context, s *store.Store) (*pki.CA, error) {
+func loadCA(ctx context.Context, s *store.Store, now time.Time) (*pki.CA, error) {
 	data, err := s.CA(ctx, func() ([]byte, error) {
-		ca, err := pki.NewCA(time.Now(), rand.Reader)
+		ca, err := pki.NewCA(now, rand.Reader)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +153,7 @@ func (cfg Config) listen(ca *pki.CA, services api.Config) (*listeners, error) {
 		stop()
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", cfg.Listen, err), socket.Close())
 	}
-	certs := pki.NewServerCertificates(ca, hosts(cfg.Listen, cfg.Advertise), time.Now, rand.Reader)
+	certs := pki.NewServerCertificates(ca, hosts(cfg.Listen, cfg.Advertise), cfg.Now, rand.Reader)
 	l.rmHTTP = api.Server(api.RemoteHandler(services), certs.TLSConfig(), cfg.Log)
 	l.rmHTTP.BaseContext = l.localHTTP.BaseContext
 	l.remote = tcp

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type fixture struct {
 	server string // https URL
 	admin  *apiclient.Client
 	stop   func()
+	later  atomic.Int64 // how far the controller's clock is ahead, in nanoseconds
 }
 
 // start runs a controller on a new data directory, and ends it with the test.
@@ -43,13 +45,14 @@ func startIn(t *testing.T, dir string) *fixture {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan net.Addr, 1), make(chan error, 1)
 	socket := shortPath(t)
+	f := &fixture{t: t, dir: dir}
 	go func() {
 		ended <- controller.Run(ctx, controller.Config{
 			DataDir: dir, Listen: "127.0.0.1:0", Socket: socket, Version: "test",
 			Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Ready: func(a net.Addr) { ready <- a },
+			Now: func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) },
 		})
 	}()
-	f := &fixture{t: t, dir: dir}
 	f.stop = sync.OnceFunc(func() {
 		f.admin.Close()
 		cancel()

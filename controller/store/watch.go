@@ -47,10 +47,10 @@ func (s *Store) followState(ctx context.Context, commit func(Commit)) error {
 		}
 		// The watch may have been away for so long that etcd forgot the steps: take the difference as one.
 		c, err := retry(ctx, s.load)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		commit(c)
