@@ -47,14 +47,15 @@ func (s *Store) followState(ctx context.Context, commit func(Commit)) error {
 		}
 		// The watch may have been away for so long that etcd forgot the steps: take the difference as one.
 		c, err := retry(ctx, s.load)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
 			return err
 		}
 		commit(c)
 	}
+	return nil
 }
 
 // errWatch says that etcd ended a watch, and a new one may do better.
