@@ -47,15 +47,13 @@ func (s *Store) followState(ctx context.Context, commit func(Commit)) error {
 		}
 		// The watch may have been away for so long that etcd forgot the steps: take the difference as one.
 		c, err := retry(ctx, s.load)
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		commit(c)
+		if err == nil {
+			commit(c)
+		}
 	}
-	return nil
 }
 
 // errWatch says that etcd ended a watch, and a new one may do better.
