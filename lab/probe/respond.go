@@ -84,7 +84,12 @@ func (r *Responder) serveTCP(ctx context.Context, l net.Listener) {
 			if conn.SetDeadline(time.Now().Add(clientTime)) != nil {
 				return
 			}
-			if token, err := bufio.NewReaderSize(conn, maxName).ReadString('\n'); err == nil {
+			in := bufio.NewReaderSize(conn, maxName)
+			switch token, err := in.ReadString('\n'); {
+			case err != nil:
+			case token == streamWord+"\n":
+				echoLines(conn, in)
+			default:
 				fmt.Fprintf(conn, "%s %s\n", token[:len(token)-1], r.Name)
 			}
 		})

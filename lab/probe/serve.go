@@ -21,6 +21,10 @@ func (r *Responder) ServeStream(ctx context.Context, stream io.ReadWriter, paral
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
+	steady := newTraffics(ctx)
+	defer steady.wg.Wait()
+	defer cancel()
+
 	var mu sync.Mutex
 	slots := make(chan struct{}, parallel)
 	in := bufio.NewScanner(stream)
@@ -33,7 +37,7 @@ func (r *Responder) ServeStream(ctx context.Context, stream io.ReadWriter, paral
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			line, err := json.Marshal(r.answer(ctx, req))
+			line, err := json.Marshal(r.answer(ctx, req, steady))
 			if err != nil {
 				return
 			}
@@ -45,7 +49,7 @@ func (r *Responder) ServeStream(ctx context.Context, stream io.ReadWriter, paral
 	return in.Err()
 }
 
-func (r *Responder) answer(ctx context.Context, req Request) Answer {
+func (r *Responder) answer(ctx context.Context, req Request, steady *traffics) Answer {
 	switch {
 	case req.Send != nil:
 		reply := SendProbe(ctx, *req.Send)
@@ -57,6 +61,17 @@ func (r *Responder) answer(ctx context.Context, req Request) Answer {
 			return Answer{ID: req.ID, Error: err.Error()}
 		}
 		return Answer{ID: req.ID}
+	case req.Begin != nil:
+		if err := steady.begin(*req.Begin); err != nil {
+			return Answer{ID: req.ID, Error: err.Error()}
+		}
+		return Answer{ID: req.ID}
+	case req.Look != nil:
+		tally, err := steady.look(*req.Look)
+		if err != nil {
+			return Answer{ID: req.ID, Error: err.Error()}
+		}
+		return Answer{ID: req.ID, Tally: &tally}
 	case req.Run != nil && len(req.Run.Args) > 0:
 		out, err := run(ctx, *req.Run)
 		if err != nil {

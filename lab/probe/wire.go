@@ -49,6 +49,9 @@ type Request struct {
 	Seen *Seen  `json:"seen,omitempty"` // which ICMP tokens did you receive?
 	Run  *Run   `json:"run,omitempty"`  // run a command
 	Raw  *Raw   `json:"raw,omitempty"`  // send a frame as it is
+
+	Begin *Traffic `json:"begin,omitempty"` // send without a pause
+	Look  *Look    `json:"look,omitempty"`  // what became of it?
 }
 
 // Send asks to probe an address.
@@ -84,6 +87,7 @@ type Answer struct {
 	Reply  *Reply   `json:"reply,omitempty"`  // to Send
 	Tokens []string `json:"tokens,omitempty"` // to Seen
 	Output *Output  `json:"output,omitempty"` // to Run
+	Tally  *Tally   `json:"tally,omitempty"`  // to Look
 }
 
 // Reply is what became of a probe.
