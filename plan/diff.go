@@ -21,7 +21,8 @@ type Delta struct {
 func (d Delta) IsEmpty() bool { return len(d.Upsert) == 0 && len(d.Remove) == 0 }
 
 // Diff returns the delta that leads from one canonical plan to another of the same node. Slices that both plans
-// share cost nothing. The delta shares the memory of to.
+// share cost nothing. The delta shares the memory of to. A rule that only moved in its file is no difference; where
+// it stands by then goes along with its next change.
 func Diff(from, to Node) Delta {
 	var d differ
 	if s, t := settingsEntry(&from.Settings), settingsEntry(&to.Settings); !d.equal(s, t) {

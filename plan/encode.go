@@ -11,9 +11,10 @@ import (
 )
 
 // hashVersion stands at the start of what Hash digests; it changes with the encoding.
-const hashVersion = 1
+const hashVersion = 2
 
-// Hash digests a plan. Equal plans have equal hashes, whatever the order of their slices.
+// Hash digests a plan. Equal plans have equal hashes, whatever the order of their slices, and wherever in the files
+// their rules stand.
 func Hash(n Node) [sha256.Size]byte {
 	n = Canonical(n)
 	var e encoder
@@ -23,7 +24,8 @@ func Hash(n Node) [sha256.Size]byte {
 	return sha256.Sum256(e.b)
 }
 
-// Equal reports whether two plans say the same, whatever the order of their slices.
+// Equal reports whether two plans say the same, whatever the order of their slices, and wherever in the files their
+// rules stand.
 func Equal(a, b Node) bool { return Hash(a) == Hash(b) }
 
 // encoder writes values so that equal bytes mean equal values: numbers as varints, everything of variable
@@ -167,10 +169,9 @@ func (e *encoder) rule(r *firewall.Rule) {
 		e.signed(int64(s.Type))
 		e.signed(int64(s.Code))
 	})
+	// File and line are left out: the same rule in another place of the files is the same rule.
 	e.text(r.Origin.Policy)
 	e.text(r.Origin.Rule)
-	e.text(r.Origin.File)
-	e.signed(int64(r.Origin.Line))
 }
 
 // comparer compares entries of one key without allocating anew for each.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/weftfabric/weft/fabric"
@@ -15,7 +16,11 @@ import (
 	"github.com/weftfabric/weft/plan/plantest"
 )
 
-var plain = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+// plain compares all but where in the files a rule stands.
+var plain = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.IgnoreFields(firewall.Origin{}, "File", "Line"),
+}
 
 func TestApplyUndoesDiff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,7 +114,7 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"any peer":     func(n *plan.Node) { n.Tables[0].Rules[0].Peers.Any = true },
 		"cidr":         func(n *plan.Node) { n.Tables[0].Rules[0].Peers.CIDRs = []firewall.CIDR{{}} },
 		"ports":        func(n *plan.Node) { n.Tables[0].Rules[0].Services[0].Ports.Last = 1 },
-		"origin":       func(n *plan.Node) { n.Tables[0].Rules[0].Origin.Line = 1 },
+		"origin":       func(n *plan.Node) { n.Tables[0].Rules[0].Origin.Rule = "web" },
 	}
 	for name, change := range changes {
 		n := base()
@@ -117,6 +122,22 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		if plan.Equal(base(), n) {
 			t.Errorf("%s: the change is not seen", name)
 		}
+	}
+}
+
+func TestPlaceInTheFilesIsNoDifference(t *testing.T) {
+	at := func(file string, line int) plan.Node {
+		origin := firewall.Origin{Policy: "FirewallPolicy acme/web-in", Rule: "ingress[0]", File: file, Line: line}
+		return plan.Node{Name: "n1", Networks: []plan.Network{{ID: 7}}, Tables: []firewall.Table{{Network: 7, Rules: []firewall.Rule{{ID: 1, Origin: origin}}}}}
+	}
+	from, to := at("a.yaml", 3), at("/srv/b.yaml", 70)
+	if !plan.Equal(from, to) || !plan.Diff(from, to).IsEmpty() {
+		t.Errorf("a rule that only moved differs: %+v", plan.Diff(from, to))
+	}
+	to.Tables[0].Rules[0].Action = firewall.Deny
+	got, err := plan.Apply(from, plan.Diff(from, to))
+	if err != nil || got.Tables[0].Rules[0].Origin.File != "/srv/b.yaml" {
+		t.Errorf("the next change doesn't bring the new place along: %+v, %v", got, err)
 	}
 }
 
