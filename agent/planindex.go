@@ -18,6 +18,7 @@ type planIndex struct {
 	ports      map[fabric.PortRef]plan.Port
 	uids       map[string]fabric.PortRef
 	identities map[labelSet]fabric.Identity
+	labels     map[fabric.Identity]fabric.Labels // the ignored ones left out
 	leases     map[poolKey][]netip.Prefix
 	ignoreKeys []string
 }
@@ -54,6 +55,7 @@ func indexPlan(n plan.Node) planIndex {
 	x := planIndex{
 		node: n.Name, networks: map[fabric.NetworkRef]plan.Network{}, refs: map[fabric.NetworkID]fabric.NetworkRef{},
 		ports: map[fabric.PortRef]plan.Port{}, uids: map[string]fabric.PortRef{}, identities: map[labelSet]fabric.Identity{},
+		labels: map[fabric.Identity]fabric.Labels{},
 		leases: map[poolKey][]netip.Prefix{}, ignoreKeys: n.Settings.IgnoredLabels,
 	}
 	for _, net := range n.Networks {
@@ -63,7 +65,7 @@ func indexPlan(n plan.Node) planIndex {
 		x.ports[p.Ref], x.uids[p.UID] = p, p.Ref
 	}
 	for _, id := range n.Identities {
-		x.identities[labelSet{id.Network, id.Labels.String()}] = id.ID
+		x.identities[labelSet{id.Network, id.Labels.String()}], x.labels[id.ID] = id.ID, id.Labels
 	}
 	for _, r := range n.Routes {
 		if r.Lease && r.Node == n.Name {

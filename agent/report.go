@@ -86,7 +86,7 @@ func (s *state) report(version string) *weftv1.NodeReport {
 			Identity: uint32(p.Identity), Labels: at.Labels,
 		}
 		if !at.Port.IsZero() {
-			out.Port = at.Port.String()
+			out.Port, out.Labels = at.Port.String(), s.index.labels[p.Identity]
 		}
 		for _, addr := range p.Addresses {
 			out.Addresses = append(out.Addresses, addr.String())

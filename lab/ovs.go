@@ -48,7 +48,13 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := waitFor(ctx, server, ovsStart, "its socket", exists(socket)); err != nil {
 		return err
 	}
-	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
+	version, err := ovsVersion(ctx)
+	if err != nil {
+		return err
+	}
+	// What ovs-ctl writes on a real node.
+	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "ovs_version="+version,
+		"external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
 		return err
 	}
 	control := filepath.Join(dir, "ovs-vswitchd.ctl")
@@ -69,6 +75,20 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	return runIP(ctx,
 		fmt.Sprintf("-n %s addr add %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
 		fmt.Sprintf("-n %s link set br-ul up", n.Namespace))
+}
+
+// ovsVersion returns the version of the installed vswitchd, such as 3.1.0.
+func ovsVersion(ctx context.Context) (string, error) {
+	out, err := command(ctx, "ovs-vswitchd", "--version") // "ovs-vswitchd (Open vSwitch) 3.1.0", and more lines
+	if err != nil {
+		return "", err
+	}
+	first, _, _ := strings.Cut(out, "\n")
+	fields := strings.Fields(first)
+	if len(fields) == 0 {
+		return "", fmt.Errorf("ovs-vswitchd --version says nothing")
+	}
+	return fields[len(fields)-1], nil
 }
 
 func (n Node) vsctl(ctx context.Context, args ...string) (string, error) {

@@ -98,7 +98,7 @@ func (r *Record) Find(name string) (Attached, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return Attached{}, fmt.Errorf("lab %s has no workload %q: `weft lab list %s` shows them", r.Name, name, r.Name)
+		return Attached{}, fmt.Errorf("lab %s has no workload %q: `weft lab list` shows them", r.Name, name)
 	}
 	return Attached{}, fmt.Errorf("lab %s has several workloads %q: write tenant/name", r.Name, name)
 }

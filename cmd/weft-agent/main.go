@@ -57,6 +57,9 @@ the last plan, with which the agent starts while the controller is away. When th
 forwarding.`,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true, Version: version.Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.token == "" {
+				o.token = os.Getenv("WEFT_TOKEN") // not as the flag's default: --help would print it
+			}
 			s, err := o.settings()
 			if err != nil {
 				return err
@@ -67,7 +70,7 @@ forwarding.`,
 	hostname, _ := os.Hostname() // a flag can tell what the system doesn't
 	f := c.Flags()
 	f.StringVar(&o.controller, "controller", "", "the controller's URL, such as https://10.0.0.5:7600")
-	f.StringVar(&o.token, "token", os.Getenv("WEFT_TOKEN"), "join token, for the first start (or WEFT_TOKEN in the environment)")
+	f.StringVar(&o.token, "token", "", "join token, for the first start (or WEFT_TOKEN in the environment)")
 	f.StringVar(&o.node, "node", hostname, "this node's name")
 	f.StringVar(&o.vtep, "vtep", "", "this node's tunnel address")
 	f.StringToStringVar(&o.labels, "label", nil, "labels of the node, such as zone=a")

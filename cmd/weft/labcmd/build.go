@@ -13,7 +13,11 @@ func upCommand(common *commonFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up -f PATH",
 		Short: "Build a lab and keep it running",
-		Args:  cobra.NoArgs,
+		Long: `up builds a lab, waits until every node enforces the topology and every workload is attached, and leaves it running.
+What is built is removed by "weft lab down", and also when the start fails or is interrupted.`,
+		Example: `  weft lab up -f examples/two-tenants
+  weft lab up -f examples/three-tier --nodes 5 --name big`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := f.options(cmd, common)
 			if err != nil {
@@ -49,6 +53,8 @@ func demoCommand(common *commonFlags) *cobra.Command {
 		Short: "Build a lab, probe it, and remove it again",
 		Long: `demo builds a lab, sends ping, TCP and UDP probes between every pair of workloads, prints what the YAML predicts
 beside what was seen, and removes the lab, on Ctrl-C too. The exit code is 1 when the two differ.`,
+		Example: `  weft lab demo -f examples/two-tenants
+  weft lab demo -f examples/dual-stack --no-vms`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := f.options(cmd, common)
@@ -73,7 +79,11 @@ func downCommand(common *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "Remove a lab: its processes, namespaces and state",
-		Args:  cobra.NoArgs,
+		Long: `down ends a lab's processes, removes its namespaces and deletes its state directory, whether the lab is whole or the rest
+of an interrupted start. It touches no other lab.`,
+		Example: `  weft lab down
+  weft lab down --name big`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return lab.Down(cmd.Context(), common.stateDir, common.name)
 		},

@@ -17,6 +17,8 @@ func probeCommand(common *commonFlags) *cobra.Command {
 		Short: "Send probes between all workloads and compare them with the prediction",
 		Long: `probe sends ping, TCP and UDP probes between every ordered pair of workloads, and prints what the topology that the
 lab's controller holds predicts beside what was seen. The exit code is 1 when the two differ.`,
+		Example: `  weft lab probe
+  weft lab probe --name big --tries 5 --timeout 2s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := common.open()
@@ -49,6 +51,8 @@ func execCommand(common *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "exec WORKLOAD -- COMMAND [ARG...]",
 		Short: "Run a command in a workload or on a node",
+		Long: `exec runs a command in the network namespace of a container (TENANT/NAME) or of a node (its name), with this terminal's
+input and output, and ends with the command's exit code. "weft lab list" shows the names.`,
 		Example: `  weft lab exec acme/web-1 -- ping -c 3 10.0.2.10
   weft lab exec node2 -- ip -brief addr`,
 		Args: cobra.MinimumNArgs(2),
@@ -73,7 +77,10 @@ func listCommand(common *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the labs and their workloads",
-		Args:  cobra.NoArgs,
+		Long: `list prints the labs below --state-dir, all of them whatever --name says, with the node, network and addresses of each
+workload.`,
+		Example: `  weft lab list`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			labs, err := lab.List(common.stateDir)
 			if err != nil {
