@@ -80,7 +80,6 @@ func labUp(tb testing.TB, s labSpec) *lab.Record {
 	return r
 }
 
-
 // processOf returns the process id of a node's agent, or of the controller.
 func processOf(tb testing.TB, r *lab.Record, name string) int {
 	tb.Helper()
