@@ -36,6 +36,7 @@ var rules = []rule{
 	{why: "the socket's messages keep the plugin small", roots: []string{"wire/cniwire"}, only: []string{"fabric"}},
 	{why: "compile is pure", roots: []string{"controller/compile"}, only: []string{"fabric", "firewall", "plan", "topology"}, pure: true},
 	{why: "the pipeline is pure", roots: []string{"agent/pipeline"}, only: []string{"fabric", "firewall", "plan", "wire/openflow", "agent/dataplane"}, pure: true},
+	{why: "an answer to DHCP depends on the request and the workload alone", roots: []string{"agent/dhcp"}, only: []string{"fabric"}},
 	{why: "the dataplane's difference is pure", roots: []string{"agent/dataplane"}, only: []string{"fabric", "wire/openflow"}, pure: true},
 	{why: "the plugin starts fast: no agent, no switch, no store", roots: []string{"cni", "cmd/weft-cni"}, never: []string{
 		module + "agent", "github.com/vishvananda/netlink", "github.com/ovn-kubernetes/libovsdb", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"}},
@@ -51,6 +52,7 @@ var drivers = map[string][]string{
 	"github.com/vishvananda/netlink":              {"agent/host", "agent/ovs"},
 	"github.com/vishvananda/netns":                {"agent/host"},
 	"github.com/coreos/go-iptables":               {"agent/host"},
+	"github.com/insomniacslk/dhcp":                {"agent/dhcp"},
 	"golang.zx2c4.com/wireguard/wgctrl":           {"agent/wireguard"},
 	"go.etcd.io/etcd/server/v3/embed":             {"controller/store"},
 	"go.etcd.io/etcd/client/v3":                   {"controller/store"},

@@ -10,7 +10,8 @@ import (
 )
 
 // Canonical returns the canonical form of n, which shares no memory with it: everything that is a set is
-// sorted by its key, every network has a table, and what is empty is nil. Subnets keep their order, which counts.
+// sorted by its key, every network has a table, and what is empty is nil. Subnets and name servers keep their
+// order, which counts.
 func Canonical(n Node) Node {
 	n = Clone(n)
 	Sort(&n)
@@ -26,6 +27,9 @@ func Sort(n *Node) {
 		w := &n.Networks[i]
 		w.Blocks = sortedFunc(w.Blocks, compareBlocks)
 		w.Subnets = orNil(w.Subnets)
+		for j := range w.Subnets {
+			w.Subnets[j].DNS = orNil(w.Subnets[j].DNS)
+		}
 		w.Peers = sorted(w.Peers)
 		w.Reserved = sortedFunc(w.Reserved, netip.Addr.Compare)
 	}
@@ -85,6 +89,9 @@ func Clone(n Node) Node {
 		w := &n.Networks[i]
 		w.Blocks, w.Subnets = slices.Clone(w.Blocks), slices.Clone(w.Subnets)
 		w.Peers, w.Reserved = slices.Clone(w.Peers), slices.Clone(w.Reserved)
+		for j := range w.Subnets {
+			w.Subnets[j].DNS = slices.Clone(w.Subnets[j].DNS)
+		}
 	}
 	n.Identities = slices.Clone(n.Identities)
 	for i := range n.Identities {

@@ -139,6 +139,7 @@ func (e *encoder) network(n *Network) {
 		e.prefix(s.IPv6)
 		e.addr(s.Gateway4)
 		e.addr(s.Gateway6)
+		encodeEach(e, s.DNS, e.addr)
 	})
 	encodeEach(e, n.Peers, func(id fabric.NetworkID) { e.number(uint64(id)) })
 	encodeEach(e, n.Reserved, e.addr)

@@ -63,6 +63,8 @@ type Subnet struct {
 	Name               string
 	IPv4, IPv6         netip.Prefix
 	Gateway4, Gateway6 netip.Addr
+	// DNS are the IPv4 name servers that DHCP names, the preferred one first.
+	DNS []netip.Addr
 }
 
 // Identity is a label set of a network. Key: ID.

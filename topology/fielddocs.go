@@ -65,6 +65,7 @@ var fieldDocs = map[string]fieldDoc{
 	"Subnet.ipv6":         {text: "The IPv6 range, without host bits, /32 to /126."},
 	"Subnet.gateway4":     {text: "The IPv4 address of the fabric's router in the subnet; the first address of the range unless given."},
 	"Subnet.gateway6":     {text: "The IPv6 address of the fabric's router in the subnet; the first address of the range unless given."},
+	"Subnet.dns":          {text: "The IPv4 addresses of the name servers that DHCP names to the subnet's workloads, the preferred one first.", maxItems: maxDNS},
 
 	"PeeringSpec.network": {text: "A network of the peering's own tenant."},
 	"PeeringSpec.peer":    {text: "The network on the other side."},

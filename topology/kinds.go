@@ -107,6 +107,8 @@ type Subnet struct {
 	// Gateway4 and Gateway6 default to the first address after the network address.
 	Gateway4 netip.Addr `json:"gateway4,omitzero"`
 	Gateway6 netip.Addr `json:"gateway6,omitzero"`
+	// DNS are the IPv4 name servers that DHCP names to the subnet's workloads, the preferred one first.
+	DNS []netip.Addr `json:"dns,omitzero"`
 }
 
 // Peering joins a network of its tenant to another network. It works once both sides declare it.

@@ -12,6 +12,7 @@ import (
 // The limits of the fabric and its networks.
 const (
 	MaxSubnets     = 64 // of one network
+	maxDNS         = 8  // name servers of one subnet
 	minUnderlayMTU = 1350
 	maxUnderlayMTU = 65535
 )
@@ -76,6 +77,7 @@ func (v *validator) network(o *Object) {
 		if v.rangeOf(o, path+".ipv6", s.IPv6, false) {
 			v.gateway(o, path+".gateway6", s.IPv6, s.Gateway6)
 		}
+		v.dns(o, path+".dns", s)
 		for j, t := range subnets[:i] {
 			for _, p := range s.Prefixes() {
 				for _, q := range t.Prefixes() {
@@ -147,6 +149,27 @@ func (v *validator) gateway(o *Object, path string, p netip.Prefix, gateway neti
 		v.errorf(o, path, "%s lies outside the subnet's %s: choose an address in it", gateway, p)
 	case !Usable(p, gateway):
 		v.errorf(o, path, "%s is the network or broadcast address of %s: choose another", gateway, p)
+	}
+}
+
+// dns checks a subnet's name servers. DHCP for IPv4 is what tells them, so they and the subnet have IPv4 addresses.
+func (v *validator) dns(o *Object, path string, s Subnet) {
+	switch {
+	case len(s.DNS) > maxDNS:
+		v.errorf(o, path, "has %d servers, at most %d are allowed", len(s.DNS), maxDNS)
+	case len(s.DNS) > 0 && !s.IPv4.IsValid():
+		v.errorf(o, path, "is told by DHCP for IPv4, but the subnet has no IPv4 range: remove it, or give ipv4")
+	}
+	for i, a := range s.DNS {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case !a.Is4():
+			v.errorf(o, at, "is %s: DHCP for IPv4 can name IPv4 addresses only", a)
+		case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			v.errorf(o, at, "is %s, which no server can have", a)
+		case slices.Contains(s.DNS[:i], a):
+			v.errorf(o, at, "is %s, which is listed before: remove one", a)
+		}
 	}
 }
 

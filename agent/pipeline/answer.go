@@ -61,6 +61,9 @@ func answerNetwork(o *flowsOf, mac fabric.MAC, n plan.Network) {
 			if gw.Is6() {
 				answerND(o, 310, mac, naRouter, here, openflow.Addr(openflow.NDTarget, gw))
 			}
+			if gw.Is4() {
+				dhcpGateway(o, n, gw)
+			}
 			answerEcho(o, mac, gw, here)
 			o.drop(TableAnswer, 150, DropGateway, here, f.any(), openflow.Addr(f.dst, gw))
 		}

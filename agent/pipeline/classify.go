@@ -28,7 +28,10 @@ func classifyPeer(o *flowsOf, in Settings, p plan.Peer) {
 
 // classifyAttachment gives what a workload sends its identity and network, if it uses its own MAC.
 func classifyAttachment(o *flowsOf, a Attachment) {
-	o.add(TableClassify, 200, when(inPort(a.OFPort), openflow.MAC(openflow.EthSrc, a.MAC)),
-		openflow.Set(regSrcIdentity, uint64(a.Identity)), openflow.Set(regSrcNetwork, uint64(a.Network)), to(TableGuard))
+	actions := []openflow.Action{openflow.Set(regSrcIdentity, uint64(a.Identity)), openflow.Set(regSrcNetwork, uint64(a.Network))}
+	if a.hasIPv4() {
+		actions = append(actions, setFlag(flagHasIPv4))
+	}
+	o.add(TableClassify, 200, when(inPort(a.OFPort), openflow.MAC(openflow.EthSrc, a.MAC)), append(actions, to(TableGuard))...)
 	o.drop(TableClassify, 100, DropSpoofMAC, inPort(a.OFPort))
 }

@@ -34,6 +34,7 @@ const (
 	KindRoute                      // a range of addresses; Object is the network's number
 	KindRule                       // a row that decides; Object is the rule's id
 	KindClause                     // a row that is a member of conjunctions; Object is the network's number
+	KindQuestion                   // a row that hands packets to the agent; Object is the network's number, or 0
 )
 
 // dropBase is the first value of the 16 bits that is a reason, not a kind.

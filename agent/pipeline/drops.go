@@ -41,6 +41,7 @@ const (
 	DropPolicyDeny
 	DropPostureDeny
 	DropUntracked
+	DropDHCPRefused // by the agent, in no table
 	lastReason
 )
 
@@ -122,6 +123,8 @@ func (r Reason) String() string {
 		return "posture-deny"
 	case DropUntracked:
 		return "untracked"
+	case DropDHCPRefused:
+		return "dhcp-refused"
 	}
 	return fmt.Sprintf("reason %d", uint16(r))
 }

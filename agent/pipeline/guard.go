@@ -34,6 +34,7 @@ func guardBase(o *flowsOf) {
 	o.drop(TableGuard, 500, DropRAGuard, v6.icmp(ndRedirect)...)
 
 	o.drop(TableGuard, 490, DropDADProbe, arp(), openflow.Exact(openflow.ARPSPA, 0))
+	// dhcpBase lets in, at 485, what the agent answers.
 	o.drop(TableGuard, 480, DropDHCPUnanswered, append(udpPort(v4, openflow.UDPDst, 67), openflow.Exact(v4.src, 0))...)
 	o.drop(TableGuard, 480, DropDHCPUnanswered, append(udpPort(v6, openflow.UDPDst, 547), linkLocal)...)
 	o.drop(TableGuard, 480, DropRAUnanswered, v6.icmp(ndRouterSolicit)...)

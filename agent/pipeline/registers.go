@@ -29,6 +29,7 @@ const (
 	flagTurned      uint64 = 1 << 4 // policy looks at the packet with its ends swapped
 	flagKnown       uint64 = 1 << 5 // the identity that was looked up last is known
 	flagSourceKnown uint64 = 1 << 6 // that of the source is
+	flagHasIPv4     uint64 = 1 << 7 // the local sender has an IPv4 address, which DHCP may tell it
 )
 
 // The bits of ct_state (ovs-fields(7)).

@@ -130,6 +130,7 @@ func renderBase(s Settings) []openflow.Flow {
 	tunnelBase(o)
 	guardBase(o)
 	answerBase(o, s)
+	dhcpBase(o)
 	trackBase(o)
 	routeBase(o)
 	policyBase(o)

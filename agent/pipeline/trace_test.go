@@ -16,6 +16,7 @@ type outcome struct {
 	drop  pipeline.Reason
 	ports []uint32
 	rule  uint32 // the rule that denied it
+	asks  bool   // it went to the agent
 	text  string
 }
 
@@ -41,6 +42,8 @@ func (s *ovs) trace(t testing.TB, packet string, ctStates ...string) outcome {
 			}
 			if c, ok := pipeline.ParseCookie(v); ok && c.Drop != 0 && out.drop == 0 {
 				out.drop, out.rule = c.Drop, c.Object
+			} else if ok && c.Kind == pipeline.KindQuestion {
+				out.asks = true
 			}
 		}
 		if m := outputText.FindStringSubmatch(line); m != nil {
@@ -61,6 +64,8 @@ func (s *ovs) trace(t testing.TB, packet string, ctStates ...string) outcome {
 // String is the drop's reason, or "to PORT".
 func (o outcome) String() string {
 	switch {
+	case o.asks && o.drop == 0 && len(o.ports) == 0:
+		return "to the agent"
 	case o.drop != 0 && len(o.ports) == 0:
 		return o.drop.String()
 	case o.drop == 0 && len(o.ports) == 1:
@@ -88,8 +93,10 @@ const (
 
 // TestTrace follows one packet a row through a real switch's tables.
 func TestTrace(t *testing.T) {
-	s := startOVS(t, 6)
-	s.install(t, pipeline.Render(fixture()))
+	s := startOVS(t, 7)
+	in := fixture()
+	in.Attachments = append(in.Attachments, pipeline.Attachment{Interface: "v7", OFPort: 7, Network: prod, Identity: webID, MAC: mac(7), Addresses: addrs("fd00:1::17")})
+	s.install(t, pipeline.Render(in))
 	one, est, rpl := []string{"trk,new"}, []string{"trk,est"}, []string{"trk,est,rpl"}
 	for _, tt := range []struct {
 		name, packet string
@@ -114,7 +121,15 @@ func TestTrace(t *testing.T) {
 		{"ND: foreign tll", group6 + na + "ipv6_src=fd00:1::11,nd_target=fd00:1::11,nd_tll=02:aa:00:00:00:02", nil, "spoof-nd"},
 		{"ND: own advertisement", group6 + na + "ipv6_src=fd00:1::11,nd_target=fd00:1::11,nd_tll=02:aa:00:00:00:01", nil, "nd-unsolicited"},
 		{"ND: probe", group6 + ns + "ipv6_src=::,nd_target=fd00:1::11", nil, "dad-probe"},
-		{"DHCP request", bcast + "udp,nw_src=0.0.0.0,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "dhcp-unanswered"},
+		{"DHCP request", bcast + "udp,nw_src=0.0.0.0,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "to the agent"},
+		{"DHCP request, own address", bcast + "udp,nw_src=10.0.0.11,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "to the agent"},
+		{"DHCP renewal", web4 + "udp,nw_src=10.0.0.11,nw_dst=10.0.0.1,udp_src=68,udp_dst=67", nil, "to the agent"},
+		{"DHCP request, foreign address", bcast + "udp,nw_src=10.0.0.13,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "spoof-ipv4"},
+		{"DHCP request to a neighbour", web4 + "udp,nw_src=10.0.0.11,nw_dst=10.0.0.13,udp_src=68,udp_dst=67", nil, "dhcp-unanswered"},
+		{"DHCP request from nobody to a neighbour", web4 + "udp,nw_src=0.0.0.0,nw_dst=10.0.0.13,udp_src=68,udp_dst=67", nil, "dhcp-unanswered"},
+		{"DHCP request, foreign MAC", "in_port=1,dl_src=02:aa:00:00:00:02,dl_dst=ff:ff:ff:ff:ff:ff,udp,nw_src=0.0.0.0,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "spoof-mac"},
+		{"DHCP request without IPv4", "in_port=7,dl_src=02:aa:00:00:00:07,dl_dst=ff:ff:ff:ff:ff:ff,udp,nw_src=0.0.0.0,nw_dst=255.255.255.255,udp_src=68,udp_dst=67", nil, "dhcp-unanswered"},
+		{"DHCPv6 request", group6 + "udp6,ipv6_src=fe80::11,ipv6_dst=ff02::1:2,udp_src=546,udp_dst=547", nil, "dhcp-unanswered"},
 		{"DHCP server", web4 + "udp,nw_src=10.0.0.11,nw_dst=10.0.0.13,udp_src=67,udp_dst=68", nil, "dhcp-server"},
 		{"DHCPv6 server", web4 + "udp6,ipv6_src=fd00:1::11,ipv6_dst=fd00:1::13,udp_src=547,udp_dst=546", nil, "dhcp-server"},
 		{"router advertisement", group6 + "icmp6,icmpv6_type=134,ipv6_src=fe80::1,ipv6_dst=ff02::1", nil, "ra-guard"},

@@ -88,7 +88,7 @@ func (x *index) declaration(ref fabric.NetworkRef) declaration {
 	d := declaration{peers: x.peers(ref)}
 	d.network = plan.Network{ID: alloc.ID, Ref: ref, Blocks: slices.Clone(alloc.Blocks)}
 	for _, s := range declared.Spec.Subnets {
-		d.network.Subnets = append(d.network.Subnets, plan.Subnet{Name: s.Name, IPv4: s.IPv4, IPv6: s.IPv6, Gateway4: s.Gateway4, Gateway6: s.Gateway6})
+		d.network.Subnets = append(d.network.Subnets, plan.Subnet{Name: s.Name, IPv4: s.IPv4, IPv6: s.IPv6, Gateway4: s.Gateway4, Gateway6: s.Gateway6, DNS: s.DNS})
 		for _, p := range s.Prefixes() {
 			d.network.Reserved = append(d.network.Reserved, s.Gateway(p))
 		}

@@ -43,7 +43,8 @@ func drawNetwork(t *rapid.T, n *plan.Node, id fabric.NetworkID) {
 		Hosted: rapid.Bool().Draw(t, "hosted"),
 		Blocks: []fabric.VNIBlock{{Base: base, Bits: 16}},
 		Subnets: []plan.Subnet{
-			{Name: "web", IPv4: netip.MustParsePrefix("10.0.0.0/24"), Gateway4: netip.MustParseAddr("10.0.0.1")},
+			{Name: "web", IPv4: netip.MustParsePrefix("10.0.0.0/24"), Gateway4: netip.MustParseAddr("10.0.0.1"),
+				DNS: some(t, "dns", []netip.Addr{netip.MustParseAddr("10.0.0.53"), netip.MustParseAddr("9.9.9.9")})},
 			{Name: "app", IPv6: netip.MustParsePrefix("fd00::/64"), Gateway6: netip.MustParseAddr("fd00::1")},
 		}[:rapid.IntRange(1, 2).Draw(t, "subnets")],
 		Peers:    some(t, "peerings", networks),

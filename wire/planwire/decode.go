@@ -102,6 +102,11 @@ func (r *reader) subnet(m *weftv1.PlanSubnet) plan.Subnet {
 	}
 	r.check(m.GetIpv4() != "" || m.GetGateway4() == "", "subnet %s: a gateway4 without ipv4", s.Name)
 	r.check(m.GetIpv6() != "" || m.GetGateway6() == "", "subnet %s: a gateway6 without ipv6", s.Name)
+	for _, text := range m.GetDns() {
+		a := r.addr("dns", text)
+		r.check(a.Is4(), "subnet %s: dns %s is not an IPv4 address", s.Name, text)
+		s.DNS = append(s.DNS, a)
+	}
 	return s
 }
 

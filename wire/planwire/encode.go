@@ -60,6 +60,7 @@ func networkToProto(n *plan.Network) *weftv1.PlanNetwork {
 	for _, s := range n.Subnets {
 		out.Subnets = append(out.Subnets, &weftv1.PlanSubnet{
 			Name: s.Name, Ipv4: prefixText(s.IPv4), Ipv6: prefixText(s.IPv6), Gateway4: addrText(s.Gateway4), Gateway6: addrText(s.Gateway6),
+			Dns: texts(s.DNS),
 		})
 	}
 	return out

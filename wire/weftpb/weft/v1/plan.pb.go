@@ -481,6 +481,7 @@ type PlanSubnet struct {
 	Ipv6          string                 `protobuf:"bytes,3,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
 	Gateway4      string                 `protobuf:"bytes,4,opt,name=gateway4,proto3" json:"gateway4,omitempty"`
 	Gateway6      string                 `protobuf:"bytes,5,opt,name=gateway6,proto3" json:"gateway6,omitempty"`
+	Dns           []string               `protobuf:"bytes,6,rep,name=dns,proto3" json:"dns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,6 +549,13 @@ func (x *PlanSubnet) GetGateway6() string {
 		return x.Gateway6
 	}
 	return ""
+}
+
+func (x *PlanSubnet) GetDns() []string {
+	if x != nil {
+		return x.Dns
+	}
+	return nil
 }
 
 type PlanIdentity struct {
@@ -1200,14 +1208,15 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\breserved\x18\b \x03(\tR\breserved\"2\n" +
 	"\bVNIBlock\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\rR\x04base\x12\x12\n" +
-	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x80\x01\n" +
+	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x92\x01\n" +
 	"\n" +
 	"PlanSubnet\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04ipv4\x18\x02 \x01(\tR\x04ipv4\x12\x12\n" +
 	"\x04ipv6\x18\x03 \x01(\tR\x04ipv6\x12\x1a\n" +
 	"\bgateway4\x18\x04 \x01(\tR\bgateway4\x12\x1a\n" +
-	"\bgateway6\x18\x05 \x01(\tR\bgateway6\"\xae\x01\n" +
+	"\bgateway6\x18\x05 \x01(\tR\bgateway6\x12\x10\n" +
+	"\x03dns\x18\x06 \x03(\tR\x03dns\"\xae\x01\n" +
 	"\fPlanIdentity\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x18\n" +
 	"\anetwork\x18\x02 \x01(\rR\anetwork\x129\n" +
