@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -19,8 +18,6 @@ import (
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/apiclient"
 	"github.com/weftfabric/weft/wire/join"
-	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
-	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
 )
 
 const (
@@ -30,22 +27,25 @@ const (
 	renewRetry     = 10 * time.Minute
 	// usedTokenFile holds the id of the token that the node joined with; a token with another id makes it join anew.
 	usedTokenFile = "joined-with"
+	// notJoined begins the reason why a node that has not joined can't ask its controllers.
+	notJoined = "not joined yet"
 )
 
 // Member says who this node is and where its credentials are.
 type Member struct {
-	Server string
-	Node   fabric.NodeName
-	Token  string // may be empty when Dir holds credentials
-	Dir    string
-	Logger *slog.Logger
-	Now    func() time.Time
+	// Servers are the controllers of one fabric, https://host:port each.
+	Servers []string
+	Node    fabric.NodeName
+	Token   string // may be empty when Dir holds credentials
+	Dir     string
+	Logger  *slog.Logger
+	Now     func() time.Time
 }
 
-// Credentials returns the node's credentials: those in the directory, or new ones that the controller signs for the
-// token. The key is made here and never leaves the node. While the controller can't be reached, Credentials tries
+// credentials returns the node's credentials: those in the directory, or new ones that a controller signs for the
+// token. The key is made here and never leaves the node. While no controller can be reached, it tells why, and tries
 // again until ctx ends; a refusal is final.
-func (m Member) Credentials(ctx context.Context) (*apiclient.Credentials, error) {
+func (m Member) credentials(ctx context.Context, waiting func(error)) (*apiclient.Credentials, error) {
 	have, err := apiclient.LoadCredentials(m.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -70,6 +70,7 @@ func (m Member) Credentials(ctx context.Context) (*apiclient.Credentials, error)
 		if final(err) || ctx.Err() != nil {
 			return nil, err
 		}
+		waiting(err)
 		m.Logger.Warn("can't join yet", "error", err, "retry", backoff)
 		select {
 		case <-ctx.Done():
@@ -95,7 +96,7 @@ func (m Member) newToken() (bool, error) {
 	return strings.TrimSpace(string(used)) != t.ID, nil
 }
 
-// join joins once. The key is saved beforehand, so that a node whose answer got lost joins again as itself.
+// join asks each controller once to let the node in. The key is saved beforehand, so that a node whose answer got lost joins again as itself.
 func (m Member) join(ctx context.Context) (*apiclient.Credentials, error) {
 	key, err := m.key()
 	if err != nil {
@@ -105,9 +106,7 @@ func (m Member) join(ctx context.Context) (*apiclient.Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	c, err := apiclient.Join(ctx, apiclient.JoinRequest{Server: m.Server, Token: m.Token, Node: m.Node, Key: key})
+	c, server, err := m.joinAny(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +116,23 @@ func (m Member) join(ctx context.Context) (*apiclient.Credentials, error) {
 	if err := os.WriteFile(filepath.Join(m.Dir, usedTokenFile), []byte(token.ID+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	m.Logger.Info("joined", "server", m.Server, "node", m.Node, "expires", c.Certificate.NotAfter)
+	m.Logger.Info("joined", "server", server, "node", m.Node, "expires", c.Certificate.NotAfter)
 	return c, nil
+}
+
+// joinAny joins at the first controller that decides, and returns which one let the node in.
+func (m Member) joinAny(ctx context.Context, key *ecdsa.PrivateKey) (*apiclient.Credentials, string, error) {
+	var errs []error
+	for _, s := range spread(m.Servers, m.Node) {
+		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+		c, err := apiclient.Join(ctx, apiclient.JoinRequest{Server: s, Token: m.Token, Node: m.Node, Key: key})
+		cancel()
+		if err == nil || final(err) {
+			return c, s, err
+		}
+		errs = append(errs, err)
+	}
+	return nil, "", errors.Join(errs...)
 }
 
 // key returns the node's key, which is made the first time.
@@ -142,19 +156,39 @@ func final(err error) bool {
 	return false
 }
 
-// Dial returns an uplink with credentials, which Renew keeps alive.
-func (m Member) Dial(c *apiclient.Credentials) (*Uplink, error) {
-	client, err := apiclient.New(m.Server, c)
-	if err != nil {
-		return nil, err
+// Run joins where that is needed, makes the uplink live, and keeps the certificate fresh until ctx ends. The error is
+// one that trying again can't help.
+func (m Member) Run(ctx context.Context, u *Uplink) error {
+	c, err := m.credentials(ctx, func(problem error) { u.setAbsent(notJoined + ": " + problem.Error()) })
+	if err != nil && ctx.Err() == nil {
+		return err
 	}
-	u := &Uplink{}
-	u.client.Store(&connection{client.Node, client.Close})
-	return u, nil
+	if c == nil {
+		return nil // ctx ended
+	}
+	if err := m.connect(u, c); err != nil {
+		return err
+	}
+	m.keepFresh(ctx, u, c)
+	return nil
 }
 
-// Renew renews the certificate in time, and makes the uplink use the new one, until ctx ends.
-func (m Member) Renew(ctx context.Context, u *Uplink, c *apiclient.Credentials) {
+// connect makes the uplink use credentials.
+func (m Member) connect(u *Uplink, c *apiclient.Credentials) error {
+	var servers []*connection
+	for _, s := range spread(m.Servers, m.Node) {
+		client, err := apiclient.New(s, c)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, &connection{s, client.Node, client.Close})
+	}
+	u.set(servers)
+	return nil
+}
+
+// keepFresh renews the certificate in time, and makes the uplink use the new one, until ctx ends.
+func (m Member) keepFresh(ctx context.Context, u *Uplink, c *apiclient.Credentials) {
 	for {
 		wait := max(c.RenewAt().Sub(m.Now()), 0)
 		select {
@@ -188,33 +222,16 @@ func (m Member) renew(ctx context.Context, u *Uplink, c *apiclient.Credentials) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	resp, err := u.client.Load().node.RenewCertificate(ctx, connect.NewRequest(&weftv1.RenewCertificateRequest{Csr: csr}))
+	cert, err := u.renewCertificate(ctx, csr)
 	if err != nil {
 		return nil, err
 	}
-	next, err := apiclient.NewCredentials(c.CA.Raw, resp.Msg.Certificate, c.Key)
+	next, err := apiclient.NewCredentials(c.CA.Raw, cert, c.Key)
 	if err != nil {
 		return nil, err
 	}
 	if err := next.Save(m.Dir); err != nil {
 		return nil, err
 	}
-	client, err := apiclient.New(m.Server, next)
-	if err != nil {
-		return nil, err
-	}
-	u.client.Swap(&connection{client.Node, client.Close}).close()
-	return next, nil
+	return next, m.connect(u, next)
 }
-
-// connection is a client of the controller.
-type connection struct {
-	node  weftv1connect.NodeServiceClient
-	close func() // of the connections that no call uses
-}
-
-// current is the connection in use.
-type current = atomic.Pointer[connection]
-
-// Close closes the connections that no call uses.
-func (u *Uplink) Close() { u.client.Load().close() }

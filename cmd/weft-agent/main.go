@@ -38,11 +38,12 @@ func main() {
 
 // options are the flags as written.
 type options struct {
-	controller, token, node, vtep string
-	labels                        map[string]string
-	stateDir, socket              string
-	ovsdb, ovsRunDir, datapath    string
-	logLevel                      string
+	controllers                []string
+	token, node, vtep          string
+	labels                     map[string]string
+	stateDir, socket           string
+	ovsdb, ovsRunDir, datapath string
+	logLevel                   string
 }
 
 func command() *cobra.Command {
@@ -69,7 +70,7 @@ forwarding.`,
 	}
 	hostname, _ := os.Hostname() // a flag can tell what the system doesn't
 	f := c.Flags()
-	f.StringVar(&o.controller, "controller", "", "the controller's URL, such as https://10.0.0.5:7600")
+	f.StringSliceVar(&o.controllers, "controller", nil, "the controller's URL, such as https://10.0.0.5:7600; several when there are, with commas or repeated")
 	f.StringVar(&o.token, "token", "", "join token, for the first start (or WEFT_TOKEN in the environment)")
 	f.StringVar(&o.node, "node", hostname, "this node's name")
 	f.StringVar(&o.vtep, "vtep", "", "this node's tunnel address")
@@ -105,7 +106,7 @@ func (o options) settings() (s settings, err error) {
 	if s.vtep, vtepErr = netip.ParseAddr(o.vtep); vtepErr != nil {
 		vtepErr = fmt.Errorf("%q is not an IP address: give the address that other nodes send tunnel packets to", o.vtep)
 	}
-	if o.controller == "" {
+	if len(o.controllers) == 0 {
 		controllerErr = errors.New("it is missing: give the controller's URL, such as https://10.0.0.5:7600")
 	}
 	s.datapath, datapathErr = ovs.ParseDatapath(o.datapath)
@@ -125,15 +126,8 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer func() { _ = listener.Close() }() // Serve has closed it, unless it was never reached
-	member := uplink.Member{Server: s.controller, Node: fabric.NodeName(s.node), Token: s.token, Dir: s.stateDir, Logger: s.log, Now: time.Now}
-	credentials, err := member.Credentials(ctx)
-	if err != nil {
-		return err
-	}
-	controller, err := member.Dial(credentials)
-	if err != nil {
-		return err
-	}
+	member := uplink.Member{Servers: s.controllers, Node: fabric.NodeName(s.node), Token: s.token, Dir: s.stateDir, Logger: s.log, Now: time.Now}
+	controller := uplink.New()
 	defer controller.Close()
 	db := ovs.New(ovs.Config{Database: s.ovsdb, Bridge: ovs.DefaultBridge, Logger: s.log})
 	dialer := ovs.Dialer{RunDir: s.ovsRunDir, Bridge: ovs.DefaultBridge}
@@ -143,12 +137,12 @@ func run(ctx context.Context, s settings) error {
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 	})
-	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controller, "vtep", s.vtep)
+	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
 	return together(ctx,
 		a.Run,
 		db.Run,
 		func(ctx context.Context) error { return socket.Serve(ctx, listener, a.Handle, s.log) },
-		func(ctx context.Context) error { member.Renew(ctx, controller, credentials); return nil },
+		func(ctx context.Context) error { return member.Run(ctx, controller) },
 	)
 }
 

@@ -30,8 +30,9 @@ const (
 	dialTimeout = 5 * time.Second
 	// CallTimeout bounds every call that is not a stream and whose context has no deadline.
 	CallTimeout = 35 * time.Second
-	// A peer that doesn't answer pings for this long is given up, with all streams.
-	pingAfter, pingTimeout = 15 * time.Second, 10 * time.Second
+	// A peer that says nothing for pingAfter is pinged; one that doesn't answer for pingTimeout is given up, with all
+	// streams.
+	pingAfter, pingTimeout = 4 * time.Second, 4 * time.Second
 )
 
 // Client speaks to one controller. Making one does not connect; the first call does.
