@@ -28,3 +28,6 @@ func UnmarshalActions(b []byte) ([]Action, error) {
 
 // MarshalMod returns the OpenFlow message that makes a change, with the given transaction number.
 func MarshalMod(m Mod, xid uint32) ([]byte, error) { return m.append(nil, xid) }
+
+// MarshalConnections returns the message that flushes connections.
+func MarshalConnections(w Connections, xid uint32) ([]byte, error) { return w.append(nil, xid) }

@@ -81,6 +81,12 @@ func (s *ovs) ofctl(command string, args ...string) string {
 	return run(s.tb, "ovs-ofctl", append([]string{"-O", "OpenFlow15", command, "unix:" + s.mgmt()}, args...)...)
 }
 
+// appctl gives vswitchd a command.
+func (s *ovs) appctl(command string, args ...string) string {
+	s.tb.Helper()
+	return run(s.tb, "ovs-appctl", append([]string{"--target=" + s.path("ovs-vswitchd.ctl"), command}, args...)...)
+}
+
 func (s *ovs) mgmt() string { return s.path("br0.mgmt") }
 
 // daemon starts a daemon as a child, which the test's end kills and waits for.

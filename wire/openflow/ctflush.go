@@ -1,0 +1,96 @@
+package openflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// NXT_CT_FLUSH (Open vSwitch 3.1, include/openflow/nicira-ext.h, struct nx_ct_flush):
+// experimenter(4) subtype(4) ip_proto(1) pad(7), and then properties, each type(2) length(2) value padded to 8 octets.
+// A tuple's value is 4 octets of padding and properties of its own; an address has 16 octets, IPv4 as IPv6-mapped.
+const (
+	nxtCTFlush      = 32
+	ctOrigTuple     = 0
+	ctZone          = 2
+	ctTupleSrc      = 0
+	ctTupleDst      = 1
+	ctPropertyBytes = 4
+)
+
+// Connections selects entries of the connection tracker: those of a zone whose original direction goes from Source, to
+// Destination, or both. The zero address stands for every one; one of the two must be given.
+type Connections struct {
+	Zone                uint16
+	Source, Destination netip.Addr
+}
+
+// FlushConnections makes the switch forget connections. It returns when the switch has done so, which takes time in
+// proportion to the connections in the zone.
+func (c *Conn) FlushConnections(ctx context.Context, which []Connections) error {
+	if len(which) == 0 {
+		return nil
+	}
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	var refused refusals
+	k, err := c.begin(uint32(len(which))+1, func(k *call, m message) bool {
+		if m.kind == msgError {
+			refused.note(m)
+		}
+		return m.xid == k.last
+	})
+	if err != nil {
+		return err
+	}
+	defer c.end(k)
+	var b []byte
+	for i, w := range which {
+		if b, err = w.append(b, k.first+uint32(i)); err != nil {
+			return fmt.Errorf("openflow: flush connections: %w", err)
+		}
+	}
+	if err := c.send(ctx, appendOctets(b, msgBarrierRequest, k.last, nil)); err != nil {
+		return fmt.Errorf("openflow: flush connections: %w", err)
+	}
+	if err := c.wait(ctx, k); err != nil {
+		return fmt.Errorf("openflow: flush connections: %w", err)
+	}
+	if refused.first != nil {
+		return fmt.Errorf("openflow: the switch refused to flush connections: %w", refused.first)
+	}
+	return nil
+}
+
+// append appends the message that flushes the connections.
+func (w Connections) append(b []byte, xid uint32) ([]byte, error) {
+	switch {
+	case !w.Source.IsValid() && !w.Destination.IsValid():
+		return nil, errors.New("neither source nor destination is given")
+	case w.Source.IsValid() && w.Destination.IsValid() && w.Source.Is4() != w.Destination.Is4():
+		return nil, fmt.Errorf("source %s and destination %s are of different families", w.Source, w.Destination)
+	}
+	return appendMessage(b, msgExperimenter, xid, func(b []byte) ([]byte, error) {
+		b = be.AppendUint32(be.AppendUint32(b, nicira), nxtCTFlush)
+		b = append(b, zeros[:8]...) // every protocol
+		tuple := len(b)
+		b = append(b, 0, ctOrigTuple, 0, 0, 0, 0, 0, 0)
+		b = appendCTAddress(b, ctTupleSrc, w.Source)
+		b = appendCTAddress(b, ctTupleDst, w.Destination)
+		be.PutUint16(b[tuple+2:], uint16(len(b)-tuple))
+		b = be.AppendUint16(append(b, 0, ctZone, 0, ctPropertyBytes+4), w.Zone)
+		return append(b, 0, 0), nil
+	})
+}
+
+// appendCTAddress appends one address of a tuple, if it is given.
+func appendCTAddress(b []byte, kind byte, a netip.Addr) []byte {
+	if !a.IsValid() {
+		return b
+	}
+	start := len(b)
+	octets := a.As16()
+	b = append(append(b, 0, kind, 0, ctPropertyBytes+byte(len(octets))), octets[:]...)
+	return pad(b, start)
+}
