@@ -33,8 +33,9 @@ test: deps guest build vet lint test-all fuzz-short ## Run every test, those on 
 
 .PHONY: test-all
 test-all:
-	WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE)/guest \
-	  CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+	export WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE)/guest CGO_ENABLED=1
+	$(GO) mod download
+	tools/sandbox $(GO) test -race -timeout 15m ./...
 
 .PHONY: vet
 vet: ## Check formatting and run go vet
