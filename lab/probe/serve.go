@@ -19,8 +19,6 @@ func (r *Responder) ServeStream(ctx context.Context, stream io.ReadWriter, paral
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	steady := newTraffics(ctx)
 	defer steady.wg.Wait()
 	defer cancel()

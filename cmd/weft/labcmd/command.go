@@ -57,7 +57,7 @@ It needs root, and touches nothing outside its own namespaces and its state dire
 		Args: cobra.NoArgs,
 	}
 	common.register(cmd)
-	cmd.AddCommand(upCommand(common), demoCommand(common), probeCommand(common), execCommand(common), listCommand(common), downCommand(common))
+	cmd.AddCommand(upCommand(common), demoCommand(common), probeCommand(common), steadyCommand(common), execCommand(common), listCommand(common), downCommand(common))
 	return cmd
 }
 
