@@ -111,12 +111,12 @@ type daemonSpec struct {
 func startDaemon(tb testing.TB, s daemonSpec) *daemon {
 	tb.Helper()
 	d := &daemon{cmd: exec.Command(s.args[0], s.args[1:]...), exited: make(chan struct{})}
-	d.log = filepath.Join(s.dir, filepath.Base(s.args[0])+".out")
-	out, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.CreateTemp(s.dir, filepath.Base(s.args[0])+"-*.out")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer out.Close()
+	d.log = out.Name()
 	d.cmd.Stdout, d.cmd.Stderr = out, out
 	d.cmd.Env = append(os.Environ(), s.env...)
 	if s.namespace == "" {
@@ -131,7 +131,12 @@ func startDaemon(tb testing.TB, s daemonSpec) *daemon {
 		_ = d.cmd.Wait() // whoever waits for the daemon's effect sees that it ended
 		close(d.exited)
 	}()
-	tb.Cleanup(func() { d.stop(tb) })
+	tb.Cleanup(func() {
+		d.stop(tb)
+		if text, err := os.ReadFile(d.log); err == nil && tb.Failed() {
+			tb.Logf("%s says:\n%s", filepath.Base(s.args[0]), text)
+		}
+	})
 	return d
 }
 

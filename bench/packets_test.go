@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs/ovstest"
+	"github.com/weftfabric/weft/lab"
+)
+
+// packetsSize is how much is sent.
+type packetsSize struct {
+	rounds int
+	send   time.Duration // of each throughput
+	trips  int           // of each latency
+}
+
+func BenchmarkPackets(b *testing.B) {
+	report(b, func() *table { return measurePackets(b, packetsSize{rounds: 15, send: time.Second, trips: 1000}) })
+}
+
+func TestPackets(t *testing.T) {
+	smoke(t, func() *table {
+		return measurePackets(t, packetsSize{rounds: 1, send: 100 * time.Millisecond, trips: 10})
+	})
+}
+
+// carrier is something that carries packets between containers: two on its first node, one on its second.
+type carrier struct {
+	name       string
+	nodes      []vswitch
+	containers [3]endpoint
+}
+
+// carried is what a carrier achieved over one way.
+type carried struct {
+	rate   []float64 // Gbit/s
+	trips  []float64 // medians, in µs
+	cpu    []float64 // of each switch on the way for a packet, added up, in µs
+	passes []float64 // through each switch's datapath for a packet, added up
+}
+
+func measurePackets(tb testing.TB, size packetsSize) *table {
+	ovstest.Require(tb)
+	ns := newNamespaces(tb)
+	r := labUp(tb, labSpec{nodes: 2, yaml: cniNetwork + allowPolicy})
+	carriers := []*carrier{normalCarrier(tb, ns, r), weftCarrier(tb, ns, r)}
+	o := ovnCarrier(tb, ns)
+	if o != nil {
+		carriers = append(carriers, o)
+	}
+	ways := []struct {
+		name     string
+		from, to int
+		results  []carried
+	}{{name: "one node", from: 0, to: 1}, {name: "two nodes", from: 0, to: 2}}
+	for i := range ways {
+		ways[i].results = make([]carried, len(carriers))
+	}
+	for range size.rounds {
+		for w := range ways {
+			for i, c := range carriers {
+				c.measure(tb, &ways[w].results[i], c.containers[ways[w].from], c.containers[ways[w].to], size)
+			}
+		}
+	}
+	t := &table{
+		title: "Packets",
+		inputs: fmt.Sprintf("userspace datapath; %d rounds by turns of %s TCP and %d exchanges of 1 byte; medians; MTU %d",
+			size.rounds, size.send, size.trips, containerMTU),
+		head: []string{"way", "carrier", "Gbit/s", "of NORMAL", "round trip", "of NORMAL", "CPU/packet", "of NORMAL", "of OVN", "passes"},
+	}
+	for _, way := range ways {
+		normal := &way.results[0]
+		for i, c := range carriers {
+			got := &way.results[i]
+			ofOVN := "-"
+			if o != nil {
+				ofOVN = fmt.Sprintf("%.2f", paired(got.cpu, way.results[len(carriers)-1].cpu))
+			}
+			t.add(way.name, c.name, fmt.Sprintf("%.2f", medianOf(got.rate)), fmt.Sprintf("%.2f", paired(got.rate, normal.rate)),
+				fmt.Sprintf("%.0f µs", medianOf(got.trips)), fmt.Sprintf("%.2f", paired(got.trips, normal.trips)),
+				fmt.Sprintf("%.2f µs", medianOf(got.cpu)), fmt.Sprintf("%.2f", paired(got.cpu, normal.cpu)), ofOVN,
+				fmt.Sprintf("%.1f", medianOf(got.passes)))
+		}
+	}
+	t.note("NORMAL: a bridge with one NORMAL flow on the lab's own switches, its own VXLAN tunnel, no conntrack, no policy.")
+	t.note("weft and OVN: a policy lets TCP and UDP pass, every connection is tracked. OVN runs on switches of its own, with Geneve.")
+	t.note("A ratio is the median of the rounds' ratios. CPU/packet: time of vswitchd's threads during the TCP stream for each packet")
+	t.note("received by its datapath, acknowledgements included; passes: traversals of the datapath a packet. Both summed over the nodes.")
+	t.metric(paired(ways[0].results[1].rate, ways[0].results[0].rate), "one-node/NORMAL")
+	t.metric(paired(ways[1].results[1].rate, ways[1].results[0].rate), "two-nodes/NORMAL")
+	return t
+}
+
+// measure sends from one container to another.
+func (c *carrier) measure(tb testing.TB, into *carried, from, to endpoint, size packetsSize) {
+	tb.Helper()
+	before := make([]work, len(c.nodes))
+	for i, v := range c.nodes {
+		before[i] = v.work(tb)
+	}
+	bytes, took := throughput(tb, from, to, size.send)
+	var cpu, passes float64
+	for i, v := range c.nodes {
+		if did := v.work(tb).minus(before[i]); did.packets > minPackets {
+			cpu += float64(did.cpu.Nanoseconds()) / 1e3 / float64(did.packets)
+			passes += float64(did.passes) / float64(did.packets)
+		}
+	}
+	into.rate = append(into.rate, float64(bytes)*8/took.Seconds()/1e9)
+	into.cpu, into.passes = append(into.cpu, cpu), append(into.passes, passes)
+	into.trips = append(into.trips, float64(median(roundTrips(tb, from, to, size.trips)).Nanoseconds())/1e3)
+}
+
+// minPackets tells a switch on the way from one that only has some ARP to do.
+const minPackets = 100
+
+// medianOf is the median of samples whose order matters elsewhere.
+func medianOf(samples []float64) float64 { return median(slices.Clone(samples)) }
+
+// paired is the median of the ratios of samples that were taken one right after the other.
+func paired(a, b []float64) float64 {
+	var ratios []float64
+	for i := range a {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return median(ratios)
+}
+
+// weftCarrier attaches containers by the plugin.
+func weftCarrier(tb testing.TB, ns *namespaces, r *lab.Record) *carrier {
+	c := &carrier{name: "weft", nodes: labSwitches(r)}
+	for i, node := range []int{0, 0, 1} {
+		c.containers[i].namespace = ns.add("w")
+		p := weftPlugin(r, r.Nodes[node])
+		if _, err := p.call("ADD", c.containers[i].namespace); err != nil {
+			tb.Fatal(err)
+		}
+		c.containers[i].address = addressOf(tb, c.containers[i].namespace)
+	}
+	return c
+}
+
+func labSwitches(r *lab.Record) (out []vswitch) {
+	for _, n := range r.Nodes {
+		out = append(out, vswitchOf(n))
+	}
+	return out
+}
+
+// addressOf returns the IPv4 address of a container's eth0.
+func addressOf(tb testing.TB, namespace string) string {
+	tb.Helper()
+	var links []struct {
+		Addresses []struct {
+			Local string `json:"local"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal([]byte(run(tb, "ip", "-n", namespace, "-4", "-j", "addr", "show", "dev", "eth0")), &links); err != nil {
+		tb.Fatal(err)
+	}
+	if len(links) != 1 || len(links[0].Addresses) != 1 {
+		tb.Fatalf("eth0 of %s has no single IPv4 address", namespace)
+	}
+	return links[0].Addresses[0].Local
+}
+
+// normalCarrier puts a learning bridge beside weft's on the lab's switches: the limit of what they forward.
+func normalCarrier(tb testing.TB, ns *namespaces, r *lab.Record) *carrier {
+	c := &carrier{name: "NORMAL", nodes: labSwitches(r)}
+	for i, v := range c.nodes {
+		other := r.Nodes[1-i].VTEP
+		v.vsctl(tb, "add-br", "br-normal", "--", "set", "bridge", "br-normal", "datapath_type=netdev", "--",
+			"add-port", "br-normal", "vx-normal", "--", "set", "interface", "vx-normal", "type=vxlan",
+			"options:remote_ip="+other.String(), "options:key=77", "options:dst_port=4790")
+	}
+	for i, node := range []int{0, 0, 1} {
+		c.containers[i] = endpoint{namespace: ns.add("n"), address: fmt.Sprintf("10.2.0.%d", i+1)}
+		c.nodes[node].plug(tb, wire{endpoint: c.containers[i], port: fmt.Sprintf("normal%d", i), bridge: "br-normal", mac: fmt.Sprintf("02:77:00:00:00:%02x", i+1)})
+	}
+	return c
+}
