@@ -43,6 +43,8 @@ type Config struct {
 	EtcdTLS *tls.Config
 	Log     *slog.Logger
 	Version string
+	// Name is what people call this controller; empty stands for the host's name.
+	Name string
 	// Ready, when set, is called once the controller answers, with the TCP address that it listens on.
 	Ready func(listen net.Addr)
 	// Now is the clock that certificates and tokens expire by; nil is the system's.
@@ -82,6 +84,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.Self, err = cfg.self(l.addr()); err != nil {
+		return err
+	}
 	cfg.Log.Info("controller started", "version", cfg.Version, "store", services.StoreName, "revision", view.Revision,
 		"objects", view.Intent.Len(), "socket", cfg.Socket, "listen", l.addr())
 	if cfg.Ready != nil {
@@ -104,6 +109,20 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	err = g.Wait()
 	cfg.Log.Info("controller ended")
 	return err
+}
+
+// self is this controller as the others see it.
+func (cfg Config) self(listen net.Addr) (store.Controller, error) {
+	c := store.Controller{ID: rand.Text(), Name: cfg.Name, Version: cfg.Version, Started: time.Now()}
+	if listen != nil {
+		c.Listen = listen.String()
+	}
+	if c.Name != "" {
+		return c, nil
+	}
+	var err error
+	c.Name, err = os.Hostname()
+	return c, err
 }
 
 func (cfg Config) storeName() string {

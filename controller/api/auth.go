@@ -90,6 +90,17 @@ func withDeadline(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
+// inContact lets those call whom allow lets, while the controller knows what its store holds. One that has lost its
+// store neither answers from memory nor keeps anybody: there may be another that has it.
+func inContact(s *store.Store, allow func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if _, err := s.Contact(); err != nil {
+			return connect.NewError(connect.CodeUnavailable, err)
+		}
+		return allow(ctx)
+	}
+}
+
 // adminsOnly lets admins call.
 func adminsOnly(ctx context.Context) error {
 	switch c := callerFrom(ctx); c.role {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/weftfabric/weft/controller/edit"
 	"github.com/weftfabric/weft/controller/state"
@@ -122,9 +123,19 @@ func (f filter) accepts(k topology.Key) bool {
 	return (f.kind == "" || f.kind == string(k.Kind)) && (f.tenant == "" || f.tenant == k.Tenant)
 }
 
-func (s *intentService) Info(context.Context, *connect.Request[weftv1.InfoRequest]) (*connect.Response[weftv1.InfoResponse], error) {
+func (s *intentService) Info(ctx context.Context, _ *connect.Request[weftv1.InfoRequest]) (*connect.Response[weftv1.InfoResponse], error) {
+	controllers, err := s.Store.Controllers(ctx)
+	if err != nil {
+		return nil, toConnect(err)
+	}
 	v := s.Store.View()
-	return connect.NewResponse(&weftv1.InfoResponse{
+	resp := &weftv1.InfoResponse{
 		Version: s.Version, Revision: v.Revision, Store: s.StoreName, Objects: uint32(v.Intent.Len()), Nodes: uint32(len(v.Nodes)),
-	}), nil
+	}
+	for _, c := range controllers {
+		resp.Controllers = append(resp.Controllers, &weftv1.ControllerInfo{
+			Name: c.Name, Listen: c.Listen, Version: c.Version, Started: timestamppb.New(c.Started), Answering: c.ID == s.Store.Self.ID,
+		})
+	}
+	return connect.NewResponse(resp), nil
 }

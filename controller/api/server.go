@@ -49,7 +49,7 @@ func RemoteHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
 	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams()}, options(maxNodeRequest))
-	mux.Handle(path, guarded(membersOnly(cfg.Store), nodes))
+	mux.Handle(path, guarded(inContact(cfg.Store, membersOnly(cfg.Store)), nodes))
 	// Anybody may ask to join: the token decides.
 	mux.Handle(weftv1connect.NewJoinServiceHandler(&joinService{cfg}, options(maxNodeRequest)))
 	return remote(mux)
@@ -57,7 +57,7 @@ func RemoteHandler(cfg Config) http.Handler {
 
 func intentHandler(cfg Config) (string, http.Handler) {
 	path, h := weftv1connect.NewIntentServiceHandler(&intentService{cfg}, options(maxRequest))
-	return path, guarded(adminsOnly, h)
+	return path, guarded(inContact(cfg.Store, adminsOnly), h)
 }
 
 func options(maxBytes int) connect.HandlerOption {

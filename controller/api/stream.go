@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -61,6 +62,13 @@ func (s *streams) open(ctx context.Context, node fabric.NodeName) (streamCtx con
 // becomes part of the next one, so a slow node costs the memory of one old plan and no more.
 func (s *nodeService) WatchPlan(ctx context.Context, req *connect.Request[weftv1.WatchPlanRequest], stream *connect.ServerStream[weftv1.PlanUpdate]) error {
 	name := node(ctx)
+	lost, err := s.Store.Contact()
+	if err != nil {
+		return toConnect(err)
+	}
+	if err := s.upToDate(ctx); err != nil {
+		return err
+	}
 	reader := s.Planner.Reader(name)
 	defer reader.Close()
 	planned, ok := s.Planner.Planned(name)
@@ -86,6 +94,10 @@ func (s *nodeService) WatchPlan(ctx context.Context, req *connect.Request[weftv1
 	for {
 		select {
 		case <-reader.Changed():
+		case <-lost:
+			// It can't hear of changes any more: the node shall look for a controller that can.
+			_, err := s.Store.Contact()
+			return toConnect(cmp.Or(err, store.ErrNoContact))
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errReplaced) {
 				return connect.NewError(connect.CodeAborted, errReplaced)
@@ -104,6 +116,18 @@ func (s *nodeService) WatchPlan(ctx context.Context, req *connect.Request[weftv1
 		}
 		planned = next
 	}
+}
+
+// upToDate returns once the plans hold everything that was committed before, by whichever controller: a node that comes
+// from another one must not be sent back to an older plan.
+func (s *nodeService) upToDate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	revision, err := s.Store.Sync(ctx)
+	if err != nil {
+		return toConnect(err)
+	}
+	return toConnect(s.Planner.Wait(ctx, revision))
 }
 
 // firstUpdate is the whole plan, or nothing but its revision for a node that has it already.

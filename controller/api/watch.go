@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/weftfabric/weft/controller/edit"
+	"github.com/weftfabric/weft/controller/store"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
@@ -14,6 +15,10 @@ import (
 // every change. A watcher that reads too slowly to be served from the history is told to start again.
 func (s *intentService) Watch(ctx context.Context, req *connect.Request[weftv1.WatchRequest], stream *connect.ServerStream[weftv1.WatchResponse]) error {
 	f := filter{kind: req.Msg.Kind, tenant: req.Msg.Tenant}
+	lost, err := s.Store.Contact()
+	if err != nil {
+		return toConnect(err)
+	}
 	at := req.Msg.FromRevision
 	if at == 0 {
 		view := s.Store.View()
@@ -54,6 +59,8 @@ func (s *intentService) Watch(ctx context.Context, req *connect.Request[weftv1.W
 		}
 		select {
 		case <-changed:
+		case <-lost:
+			return toConnect(store.ErrNoContact)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -20,8 +20,14 @@ const (
 	prefixStatus = prefixAll + "status/"
 	prefixMember = prefixAll + "member/"
 	prefixToken  = prefixAll + "token/"
-	keyCA        = prefixAll + "pki/ca"
-	keyRevision  = prefixState + "revision"
+	// prefixCommit holds by its revision which attempt made each of the latest transactions.
+	prefixCommit = prefixAll + "commit/"
+	// prefixController holds the controllers that are alive, by the id of their process.
+	prefixController = prefixAll + "controller/"
+	keyCA            = prefixAll + "pki/ca"
+	keyRevision      = prefixState + "revision"
+	// keyRestoring exists while a backup is being restored.
+	keyRestoring = prefixAll + "restoring"
 )
 
 // noTenant stands in keys for the tenant of the platform's objects; it is not a valid name.

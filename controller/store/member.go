@@ -42,9 +42,9 @@ func (s *Store) Member(ctx context.Context, node fabric.NodeName) (Member, error
 }
 
 func (s *Store) member(ctx context.Context, node fabric.NodeName) (m Member, modRevision int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	resp, err := s.client.Get(ctx, prefixMember+string(node))
+	resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		return s.client.Get(ctx, prefixMember+string(node))
+	})
 	if err != nil {
 		return m, 0, fmt.Errorf("etcd: %w", err)
 	}
@@ -97,17 +97,18 @@ func (s *Store) editMember(ctx context.Context, node fabric.NodeName, edit func(
 	return ErrContention
 }
 
-// putIf stores a value when the key was last changed at an etcd revision; 0: when it doesn't exist.
+// putIf stores a value when the key was last changed at an etcd revision; 0: when it doesn't exist. Where etcd was slow
+// to answer, ok can be false although the value is stored: callers read again.
 func (s *Store) putIf(ctx context.Context, key string, modRevision int64, v any) (ok bool, err error) {
 	value, err := json.Marshal(v)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	resp, err := s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(key), "=", modRevision)).
-		Then(clientv3.OpPut(key, string(value))).Commit()
+	resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return s.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(key), "=", modRevision)).
+			Then(clientv3.OpPut(key, string(value))).Commit()
+	})
 	if err != nil {
 		return false, fmt.Errorf("etcd: %w", err)
 	}
@@ -155,9 +156,7 @@ func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 }
 
 func (s *Store) tokens(ctx context.Context, key string, opts ...clientv3.OpOption) ([]Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	resp, err := s.client.Get(ctx, key, opts...)
+	resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) { return s.client.Get(ctx, key, opts...) })
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
@@ -187,9 +186,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string) (ok bool, err error)
 // of them.
 func (s *Store) CA(ctx context.Context, generate func() ([]byte, error)) ([]byte, error) {
 	for range maxAttempts {
-		getCtx, cancel := context.WithTimeout(ctx, opTimeout)
-		resp, err := s.client.Get(getCtx, keyCA)
-		cancel()
+		resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) { return s.client.Get(ctx, keyCA) })
 		if err != nil {
 			return nil, fmt.Errorf("etcd: %w", err)
 		}

@@ -73,8 +73,6 @@ func (s *Store) Statuses() (map[fabric.NodeName]Status, <-chan struct{}) {
 // UpdateStatus changes what is known of a node. Edit may run more than once; it returns false to leave the
 // status as it is.
 func (s *Store) UpdateStatus(ctx context.Context, node fabric.NodeName, edit func(*Status) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
 	s.mu.Lock()
 	have := s.statuses.byNode[node]
 	s.mu.Unlock()
@@ -88,10 +86,12 @@ func (s *Store) UpdateStatus(ctx context.Context, node fabric.NodeName, edit fun
 		if err != nil {
 			return err
 		}
-		resp, err := s.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.ModRevision(key), "=", have.modRevision), isMember(node)).
-			Then(clientv3.OpPut(key, string(value))).
-			Else(clientv3.OpGet(key), clientv3.OpGet(prefixMember+string(node))).Commit()
+		resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+			return s.client.Txn(ctx).
+				If(clientv3.Compare(clientv3.ModRevision(key), "=", have.modRevision), isMember(node)).
+				Then(clientv3.OpPut(key, string(value))).
+				Else(clientv3.OpGet(key), clientv3.OpGet(prefixMember+string(node))).Commit()
+		})
 		if err != nil {
 			return fmt.Errorf("etcd: %w", err)
 		}
@@ -163,7 +163,7 @@ func (s *Store) followStatuses(ctx context.Context) error {
 		s.mu.Lock()
 		from := s.statuses.etcdRev + 1
 		s.mu.Unlock()
-		if err := s.watch(ctx, prefixStatus, from, s.applyStatuses); !errors.Is(err, errWatch) {
+		if err := s.watch(ctx, watching{prefixStatus, from, s.statusBehind}, s.applyStatuses); !errors.Is(err, errWatch) {
 			return err
 		}
 		if _, err := retry(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.loadStatuses(ctx) }); err != nil && ctx.Err() == nil {

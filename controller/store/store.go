@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -33,8 +34,14 @@ var (
 
 // Store is the controller's copy of etcd's content, and the way to change it.
 type Store struct {
-	client *clientv3.Client
-	writer chan struct{} // holds one token: whoever has it may write
+	// Self is this controller, for others to see; one without an ID stays unseen. It is set before Run.
+	Self Controller
+
+	client  *clientv3.Client
+	writer  chan struct{} // holds one token: whoever has it may write
+	contact contact
+	// behind and statusBehind say that a watch doesn't keep up with what etcd holds.
+	behind, statusBehind chan struct{}
 
 	mu       sync.Mutex
 	view     *state.View
@@ -52,7 +59,13 @@ type Commit struct {
 
 // New loads everything from etcd. Run keeps it up to date from there on.
 func New(ctx context.Context, client *clientv3.Client) (*Store, error) {
-	s := &Store{client: client, writer: make(chan struct{}, 1), changed: make(chan struct{}), statuses: newRoster()}
+	s := &Store{
+		client: client, writer: make(chan struct{}, 1), changed: make(chan struct{}), statuses: newRoster(),
+		contact: contact{since: time.Now(), lost: make(chan struct{})}, behind: make(chan struct{}, 1), statusBehind: make(chan struct{}, 1),
+	}
+	if err := checkRestored(ctx, client); err != nil {
+		return nil, err
+	}
 	if _, err := s.load(ctx); err != nil {
 		return nil, err
 	}
@@ -89,7 +102,7 @@ func (s *Store) Wait(ctx context.Context, revision uint64) (*state.View, error) 
 // Update changes the state by one transaction. Edit computes the batch from a View; it runs again when
 // another controller changed the store in between, so it must have no effect of its own. An empty batch
 // changes nothing and keeps the revision. Update returns the View after the change; a caller that gets an
-// error from edit gets that error.
+// error from edit gets that error. After another error the change may have been made or not.
 func (s *Store) Update(ctx context.Context, edit func(*state.View) (state.Batch, error)) (*state.View, error) {
 	select {
 	case s.writer <- struct{}{}:
@@ -151,14 +164,21 @@ func (s *Store) commit(ctx context.Context, b state.Batch, revision uint64, guar
 	if err != nil {
 		return false, err
 	}
+	// An attempt that etcd doesn't answer may have been made, or be made later. All attempts have one mark and one
+	// guard, so that one of them at most succeeds, and it is seen which.
+	mark, markKey := crand.Text(), commitKey(revision)
+	puts = append(puts, clientv3.OpPut(markKey, mark))
+	if revision > maxCommits {
+		puts = append(puts, clientv3.OpDelete(prefixCommit, clientv3.WithRange(commitKey(revision-maxCommits))))
+	}
 	unchanged := clientv3.Compare(clientv3.ModRevision(keyRevision), "=", guard)
 	ifs := []clientv3.Cmp{unchanged}
 	if b.Member != "" {
 		ifs = append(ifs, isMember(b.Member))
 	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	resp, err := s.client.Txn(ctx).If(ifs...).Then(puts...).Else(clientv3.OpGet(keyRevision)).Commit()
+	resp, err := repeat(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return s.client.Txn(ctx).If(ifs...).Then(puts...).Else(clientv3.OpGet(keyRevision), clientv3.OpGet(markKey)).Commit()
+	})
 	switch {
 	case errors.Is(err, rpctypes.ErrTooManyOps):
 		return false, fmt.Errorf("the change has %d parts, more than this etcd accepts in a transaction: apply it in several parts, or start etcd with a larger --max-txn-ops", len(puts))
@@ -169,12 +189,21 @@ func (s *Store) commit(ctx context.Context, b state.Batch, revision uint64, guar
 	case resp.Succeeded:
 		return true, nil
 	}
+	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 && string(kvs[0].Value) == mark {
+		return true, nil
+	}
 	// The revision key tells the two reasons of failure apart.
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; b.Member != "" && modRevision(kvs) == guard {
 		return false, fmt.Errorf("%w: %s", ErrNotMember, b.Member)
 	}
 	return false, nil
 }
+
+// maxCommits is how many transactions are remembered in prefixCommit. An attempt is over long before so many others.
+const maxCommits = 256
+
+// commitKey is where a transaction leaves its mark; the keys are in the order of the revisions.
+func commitKey(revision uint64) string { return fmt.Sprintf("%s%020d", prefixCommit, revision) }
 
 // operations encodes a batch. etcd wants each key once in a transaction: of two changes of one thing, such as
 // the number of a network that goes to another, the later stands.

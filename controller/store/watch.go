@@ -21,13 +21,15 @@ func (s *Store) Run(ctx context.Context, commit func(Commit)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.followState(ctx, commit) })
 	g.Go(func() error { return s.followStatuses(ctx) })
+	g.Go(func() error { return s.keepContact(ctx) })
+	g.Go(func() error { return s.announce(ctx) })
 	return g.Wait()
 }
 
 func (s *Store) followState(ctx context.Context, commit func(Commit)) error {
 	for {
 		from := s.etcdRevision() + 1
-		err := s.watch(ctx, prefixState, from, func(events []*clientv3.Event) error {
+		err := s.watch(ctx, watching{prefixState, from, s.behind}, func(events []*clientv3.Event) error {
 			for len(events) > 0 {
 				n := 1
 				for n < len(events) && events[n].Kv.ModRevision == events[0].Kv.ModRevision {
@@ -75,29 +77,39 @@ func retry[T any](ctx context.Context, f func(context.Context) (T, error)) (T, e
 	}
 }
 
+// watching is what a watch is of, and what ends it.
+type watching struct {
+	prefix string
+	from   int64           // etcd's revision
+	behind <-chan struct{} // says that it doesn't keep up
+}
+
 // watch calls step for each answer of a watch; all events of one etcd revision come together. It returns
-// nil when ctx ends, errWatch when etcd ends the watch, and the error of step.
-func (s *Store) watch(ctx context.Context, prefix string, from int64, step func([]*clientv3.Event) error) error {
+// nil when ctx ends, errWatch when etcd ends the watch or it doesn't keep up, and the error of step.
+func (s *Store) watch(ctx context.Context, w watching, step func([]*clientv3.Event) error) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	for resp := range s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from)) {
-		if ctx.Err() != nil {
+	answers := s.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.from))
+	for {
+		select {
+		case resp, ok := <-answers:
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case !ok || resp.Err() != nil:
+				return errWatch
+			case len(resp.Events) == 0:
+				continue
+			}
+			if err := step(resp.Events); err != nil {
+				return err
+			}
+		case <-w.behind:
+			return errWatch
+		case <-ctx.Done():
 			return nil
 		}
-		if resp.Err() != nil {
-			return errWatch
-		}
-		if len(resp.Events) == 0 {
-			continue
-		}
-		if err := step(resp.Events); err != nil {
-			return err
-		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return errWatch
 }
 
 func (s *Store) etcdRevision() int64 {

@@ -2222,6 +2222,7 @@ type InfoResponse struct {
 	Store         string                 `protobuf:"bytes,3,opt,name=store,proto3" json:"store,omitempty"` // "embedded" or the external endpoints
 	Objects       uint32                 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
 	Nodes         uint32                 `protobuf:"varint,5,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Controllers   []*ControllerInfo      `protobuf:"bytes,6,rep,name=controllers,proto3" json:"controllers,omitempty"` // those that are alive, in order of their names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2289,6 +2290,171 @@ func (x *InfoResponse) GetNodes() uint32 {
 		return x.Nodes
 	}
 	return 0
+}
+
+func (x *InfoResponse) GetControllers() []*ControllerInfo {
+	if x != nil {
+		return x.Controllers
+	}
+	return nil
+}
+
+// ControllerInfo is a controller that is alive: it has told the store so within the last seconds.
+type ControllerInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Listen        string                 `protobuf:"bytes,2,opt,name=listen,proto3" json:"listen,omitempty"` // its TCP address; empty without one
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started,proto3" json:"started,omitempty"`
+	Answering     bool                   `protobuf:"varint,5,opt,name=answering,proto3" json:"answering,omitempty"` // it is the one that gave this answer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControllerInfo) Reset() {
+	*x = ControllerInfo{}
+	mi := &file_weft_v1_intent_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControllerInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControllerInfo) ProtoMessage() {}
+
+func (x *ControllerInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControllerInfo.ProtoReflect.Descriptor instead.
+func (*ControllerInfo) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ControllerInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ControllerInfo) GetListen() string {
+	if x != nil {
+		return x.Listen
+	}
+	return ""
+}
+
+func (x *ControllerInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ControllerInfo) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *ControllerInfo) GetAnswering() bool {
+	if x != nil {
+		return x.Answering
+	}
+	return false
+}
+
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_weft_v1_intent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{37}
+}
+
+// BackupResponse is the next part of the file.
+type BackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_weft_v1_intent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
 }
 
 var File_weft_v1_intent_proto protoreflect.FileDescriptor
@@ -2459,13 +2625,23 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
 	"\x13RevokeTokenResponse\"\r\n" +
-	"\vInfoRequest\"\x8a\x01\n" +
+	"\vInfoRequest\"\xc5\x01\n" +
 	"\fInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05store\x18\x03 \x01(\tR\x05store\x12\x18\n" +
 	"\aobjects\x18\x04 \x01(\rR\aobjects\x12\x14\n" +
-	"\x05nodes\x18\x05 \x01(\rR\x05nodes2\xf3\x05\n" +
+	"\x05nodes\x18\x05 \x01(\rR\x05nodes\x129\n" +
+	"\vcontrollers\x18\x06 \x03(\v2\x17.weft.v1.ControllerInfoR\vcontrollers\"\xaa\x01\n" +
+	"\x0eControllerInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06listen\x18\x02 \x01(\tR\x06listen\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x124\n" +
+	"\astarted\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1c\n" +
+	"\tanswering\x18\x05 \x01(\bR\tanswering\"\x0f\n" +
+	"\rBackupRequest\"$\n" +
+	"\x0eBackupResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data2\xb0\x06\n" +
 	"\rIntentService\x126\n" +
 	"\x05Apply\x12\x15.weft.v1.ApplyRequest\x1a\x16.weft.v1.ApplyResponse\x123\n" +
 	"\x04Plan\x12\x14.weft.v1.PlanRequest\x1a\x15.weft.v1.PlanResponse\x120\n" +
@@ -2480,7 +2656,8 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\n" +
 	"ListTokens\x12\x1a.weft.v1.ListTokensRequest\x1a\x1b.weft.v1.ListTokensResponse\x12H\n" +
 	"\vRevokeToken\x12\x1b.weft.v1.RevokeTokenRequest\x1a\x1c.weft.v1.RevokeTokenResponse\x123\n" +
-	"\x04Info\x12\x14.weft.v1.InfoRequest\x1a\x15.weft.v1.InfoResponseB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
+	"\x04Info\x12\x14.weft.v1.InfoRequest\x1a\x15.weft.v1.InfoResponse\x12;\n" +
+	"\x06Backup\x12\x16.weft.v1.BackupRequest\x1a\x17.weft.v1.BackupResponse0\x01B7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
 
 var (
 	file_weft_v1_intent_proto_rawDescOnce sync.Once
@@ -2495,7 +2672,7 @@ func file_weft_v1_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_weft_v1_intent_proto_goTypes = []any{
 	(Problem_Severity)(0),         // 0: weft.v1.Problem.Severity
 	(Change_Verb)(0),              // 1: weft.v1.Change.Verb
@@ -2535,10 +2712,13 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	(*RevokeTokenResponse)(nil),   // 35: weft.v1.RevokeTokenResponse
 	(*InfoRequest)(nil),           // 36: weft.v1.InfoRequest
 	(*InfoResponse)(nil),          // 37: weft.v1.InfoResponse
-	nil,                           // 38: weft.v1.NodeInfo.LabelsEntry
-	nil,                           // 39: weft.v1.NodeReport.DropsEntry
-	nil,                           // 40: weft.v1.Attachment.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*ControllerInfo)(nil),        // 38: weft.v1.ControllerInfo
+	(*BackupRequest)(nil),         // 39: weft.v1.BackupRequest
+	(*BackupResponse)(nil),        // 40: weft.v1.BackupResponse
+	nil,                           // 41: weft.v1.NodeInfo.LabelsEntry
+	nil,                           // 42: weft.v1.NodeReport.DropsEntry
+	nil,                           // 43: weft.v1.Attachment.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -2563,44 +2743,48 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	1,  // 19: weft.v1.WatchResponse.verb:type_name -> weft.v1.Change.Verb
 	12, // 20: weft.v1.WatchResponse.object:type_name -> weft.v1.Object
 	24, // 21: weft.v1.ListNodesResponse.nodes:type_name -> weft.v1.NodeInfo
-	38, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
-	41, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
+	41, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
+	44, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
 	25, // 24: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
 	26, // 25: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
-	39, // 26: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
-	40, // 27: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	41, // 28: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	42, // 26: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
+	43, // 27: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	44, // 28: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
 	33, // 29: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	41, // 30: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	5,  // 31: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 32: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	14, // 33: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	16, // 34: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	18, // 35: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	20, // 36: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	22, // 37: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	27, // 38: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	29, // 39: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	31, // 40: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	34, // 41: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	36, // 42: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	6,  // 43: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 44: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	15, // 45: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	17, // 46: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	19, // 47: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	21, // 48: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	23, // 49: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	28, // 50: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	30, // 51: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	32, // 52: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	35, // 53: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	37, // 54: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	43, // [43:55] is the sub-list for method output_type
-	31, // [31:43] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	44, // 30: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	38, // 31: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	44, // 32: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	5,  // 33: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 34: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	14, // 35: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	16, // 36: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	18, // 37: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	20, // 38: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	22, // 39: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	27, // 40: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	29, // 41: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	31, // 42: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	34, // 43: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	36, // 44: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	39, // 45: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 46: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 47: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	15, // 48: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	17, // 49: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	19, // 50: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	21, // 51: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	23, // 52: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	28, // 53: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	30, // 54: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	32, // 55: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	35, // 56: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	37, // 57: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	40, // 58: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	46, // [46:59] is the sub-list for method output_type
+	33, // [33:46] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -2614,7 +2798,7 @@ func file_weft_v1_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_intent_proto_rawDesc), len(file_weft_v1_intent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

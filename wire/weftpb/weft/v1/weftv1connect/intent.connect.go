@@ -63,6 +63,8 @@ const (
 	IntentServiceRevokeTokenProcedure = "/weft.v1.IntentService/RevokeToken"
 	// IntentServiceInfoProcedure is the fully-qualified name of the IntentService's Info RPC.
 	IntentServiceInfoProcedure = "/weft.v1.IntentService/Info"
+	// IntentServiceBackupProcedure is the fully-qualified name of the IntentService's Backup RPC.
+	IntentServiceBackupProcedure = "/weft.v1.IntentService/Backup"
 )
 
 // IntentServiceClient is a client for the weft.v1.IntentService service.
@@ -82,8 +84,11 @@ type IntentServiceClient interface {
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
-	// Info describes the controller: version, revision, store.
+	// Info describes the controller: version, revision, store, and the other controllers of the fabric.
 	Info(context.Context, *connect.Request[v1.InfoRequest]) (*connect.Response[v1.InfoResponse], error)
+	// Backup sends a backup of the store at one revision: the file that weft-controller restore takes. It holds the
+	// fabric's secrets.
+	Backup(context.Context, *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error)
 }
 
 // NewIntentServiceClient constructs a client for the weft.v1.IntentService service. By default, it
@@ -169,6 +174,12 @@ func NewIntentServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(intentServiceMethods.ByName("Info")),
 			connect.WithClientOptions(opts...),
 		),
+		backup: connect.NewClient[v1.BackupRequest, v1.BackupResponse](
+			httpClient,
+			baseURL+IntentServiceBackupProcedure,
+			connect.WithSchema(intentServiceMethods.ByName("Backup")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -186,6 +197,7 @@ type intentServiceClient struct {
 	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	revokeToken *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
 	info        *connect.Client[v1.InfoRequest, v1.InfoResponse]
+	backup      *connect.Client[v1.BackupRequest, v1.BackupResponse]
 }
 
 // Apply calls weft.v1.IntentService.Apply.
@@ -248,6 +260,11 @@ func (c *intentServiceClient) Info(ctx context.Context, req *connect.Request[v1.
 	return c.info.CallUnary(ctx, req)
 }
 
+// Backup calls weft.v1.IntentService.Backup.
+func (c *intentServiceClient) Backup(ctx context.Context, req *connect.Request[v1.BackupRequest]) (*connect.ServerStreamForClient[v1.BackupResponse], error) {
+	return c.backup.CallServerStream(ctx, req)
+}
+
 // IntentServiceHandler is an implementation of the weft.v1.IntentService service.
 type IntentServiceHandler interface {
 	// Apply decodes, validates and stores in one transaction: all of it, or nothing.
@@ -265,8 +282,11 @@ type IntentServiceHandler interface {
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
-	// Info describes the controller: version, revision, store.
+	// Info describes the controller: version, revision, store, and the other controllers of the fabric.
 	Info(context.Context, *connect.Request[v1.InfoRequest]) (*connect.Response[v1.InfoResponse], error)
+	// Backup sends a backup of the store at one revision: the file that weft-controller restore takes. It holds the
+	// fabric's secrets.
+	Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error
 }
 
 // NewIntentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -348,6 +368,12 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(intentServiceMethods.ByName("Info")),
 		connect.WithHandlerOptions(opts...),
 	)
+	intentServiceBackupHandler := connect.NewServerStreamHandler(
+		IntentServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(intentServiceMethods.ByName("Backup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/weft.v1.IntentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case IntentServiceApplyProcedure:
@@ -374,6 +400,8 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 			intentServiceRevokeTokenHandler.ServeHTTP(w, r)
 		case IntentServiceInfoProcedure:
 			intentServiceInfoHandler.ServeHTTP(w, r)
+		case IntentServiceBackupProcedure:
+			intentServiceBackupHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -429,4 +457,8 @@ func (UnimplementedIntentServiceHandler) RevokeToken(context.Context, *connect.R
 
 func (UnimplementedIntentServiceHandler) Info(context.Context, *connect.Request[v1.InfoRequest]) (*connect.Response[v1.InfoResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.Info is not implemented"))
+}
+
+func (UnimplementedIntentServiceHandler) Backup(context.Context, *connect.Request[v1.BackupRequest], *connect.ServerStream[v1.BackupResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.Backup is not implemented"))
 }
