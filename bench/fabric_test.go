@@ -132,3 +132,8 @@ func after(p netip.Prefix) netip.Addr {
 	n += 1 << (32 - p.Bits())
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
+
+// nextBlock returns the block that the network would lease next.
+func (w *world) nextBlock(ref fabric.NetworkRef) netip.Prefix {
+	return netip.PrefixFrom(w.next[ref], w.blocks.IPv4)
+}

@@ -73,6 +73,9 @@ func labUp(tb testing.TB, s labSpec) *lab.Record {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
+		if tb.Failed() {
+			logNodes(tb, r)
+		}
 		if err := lab.Down(context.Background(), o.StateDir, o.Name); err != nil {
 			tb.Error(err)
 		}
@@ -90,4 +93,12 @@ func processOf(tb testing.TB, r *lab.Record, name string) int {
 	}
 	tb.Fatalf("the lab has no process %s", name)
 	return 0
+}
+
+// logNodes says what may explain a failure: what each node drops, and what its agent complains of.
+func logNodes(tb testing.TB, r *lab.Record) {
+	for _, n := range r.Nodes {
+		status, err := lab.AgentStatus(context.Background(), n)
+		tb.Logf("%s: %+v, error %v", n.Name, status, err)
+	}
 }
