@@ -184,6 +184,31 @@ func residentKB(tb testing.TB, pid int) int {
 	return 0
 }
 
+// cpuOf returns how long a process's threads have been on a processor (the first field of schedstat, in
+// nanoseconds: Documentation/scheduler/sched-stats.rst).
+func cpuOf(tb testing.TB, pid int) (sum time.Duration) {
+	tb.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		var ns int64
+		if _, err := fmt.Sscan(string(text), &ns); err != nil {
+			tb.Fatalf("%s: %v", task, err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum
+}
+
 // shortDir is a temporary directory whose sockets' paths fit into 108 bytes.
 func shortDir(tb testing.TB) string {
 	tb.Helper()

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/weftfabric/weft/agent/ovs/ovstest"
 	"github.com/weftfabric/weft/lab"
@@ -102,29 +99,11 @@ func (w work) minus(o work) work {
 	return work{cpu: w.cpu - o.cpu, packets: w.packets - o.packets, passes: w.passes - o.passes}
 }
 
-// work reads the scheduler's account of the switch's process (Documentation/scheduler/sched-stats.rst: the first
-// field is nanoseconds on a processor) and dpif-netdev/pmd-stats-show. The latter counts cycles for PMD threads
-// only; ports of the kernel are served by the main thread, so the time on the processor stands for them.
+// work reads the switch's time on the processors and dpif-netdev/pmd-stats-show. The latter counts cycles for PMD
+// threads only; ports of the kernel are served by the main thread, so the time stands for them.
 func (v vswitch) work(tb testing.TB) (w work) {
 	tb.Helper()
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", v.pid(tb)))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue // the thread has ended
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		var ns int64
-		if _, err := fmt.Sscan(string(text), &ns); err != nil {
-			tb.Fatalf("%s: %v", task, err)
-		}
-		w.cpu += time.Duration(ns)
-	}
+	w.cpu = cpuOf(tb, v.pid(tb))
 	for line := range strings.Lines(v.appctl(tb, "dpif-netdev/pmd-stats-show")) {
 		var n uint64
 		if c, _ := fmt.Sscanf(strings.TrimSpace(line), "packets received: %d", &n); c == 1 {
