@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftfabric/weft/agent/ovs"
@@ -26,6 +27,7 @@ type Agent struct {
 	plans   chan savedPlan
 	reports chan struct{}
 	redial  chan struct{} // the bridge has just been made
+	refused atomic.Uint64 // questions of the switch that weren't answered
 }
 
 // New returns an agent that does nothing before Run.
@@ -42,6 +44,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.stop()
 	defer context.AfterFunc(ctx, a.stop)()
 	s := newState(a.cfg.Node)
+	s.refused = &a.refused
 	a.loadPlan(s)
 	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop} {
 		a.work.Go(func() { f(a.life) })

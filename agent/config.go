@@ -10,6 +10,7 @@ import (
 	"github.com/weftfabric/weft/agent/host"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/wire/openflow"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
@@ -57,9 +58,20 @@ type Flows interface {
 	// Apply changes flows, all or none, and returns once a barrier has confirmed them. The error is an ovs.RefusedError
 	// when the switch refused them.
 	Apply(context.Context, []dataplane.Op) error
+	// Forget removes connections from the switch's tracker.
+	Forget(context.Context, []openflow.Connections) error
+	Questions
 	// Done is closed when the connection has ended.
 	Done() <-chan struct{}
 	Close() error
+}
+
+// Questions are the packets that the switch hands to the agent.
+type Questions interface {
+	// Next waits for the next one. It fails once the connection has ended.
+	Next(context.Context) (ovs.Question, error)
+	// Reply sends a frame out of a port, past all flows.
+	Reply(ctx context.Context, port uint32, frame []byte) error
 }
 
 // Links makes and inspects the node's links; host.Host is one.

@@ -41,6 +41,7 @@ func newFakeController(node fabric.NodeName) *fakeController {
 		Subnets: []plan.Subnet{{
 			Name: "web", IPv4: netip.MustParsePrefix("10.1.0.0/24"), Gateway4: netip.MustParseAddr("10.1.0.1"),
 			IPv6: netip.MustParsePrefix("fd00:1::/64"), Gateway6: netip.MustParseAddr("fd00:1::1"),
+			DNS: []netip.Addr{netip.MustParseAddr("10.1.0.53"), netip.MustParseAddr("9.9.9.9")},
 		}},
 		Reserved: []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.200"), netip.MustParseAddr("fd00:1::1")},
 	}

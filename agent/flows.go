@@ -36,6 +36,8 @@ type flowState struct {
 	refused map[dataplane.Key]refusal
 	// enforced are the attachments that a barrier has confirmed, by interface.
 	enforced map[string]pipeline.Attachment
+	// left are the addresses whose connections the switch has to forget.
+	left map[tracked]bool
 	// revision is the revision that a barrier has confirmed; count the number of flows.
 	revision uint64
 	count    int
@@ -51,7 +53,7 @@ type refusal struct {
 }
 
 func newFlowState() flowState {
-	return flowState{renderer: pipeline.NewRenderer(), problem: "not connected yet", refused: map[dataplane.Key]refusal{}, enforced: map[string]pipeline.Attachment{}}
+	return flowState{renderer: pipeline.NewRenderer(), problem: "not connected yet", refused: map[dataplane.Key]refusal{}, enforced: map[string]pipeline.Attachment{}, left: map[tracked]bool{}}
 }
 
 // stale reports whether the database shows a port number that the switch has given to another port: right after a
@@ -113,13 +115,16 @@ func canonical(flows []openflow.Flow) []openflow.Flow {
 func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	ops = slices.DeleteFunc(ops, s.flows.isRefused)
 	done := applied{attachments: s.input().Attachments, revision: s.revision, count: len(s.flows.renderer.Flows())}
-	if len(ops) == 0 {
+	s.noteLeft(done.attachments)
+	if len(ops) == 0 && len(s.flows.left) == 0 {
 		s.enforce(done)
 		a.wantReport()
 		return
 	}
 	s.flows.mods += uint64(len(ops))
-	a.sendFlowJob(s, flowJob{kind: applyJob, ops: ops, then: done})
+	job := flowJob{kind: applyJob, ops: ops, then: done}
+	job.forget, job.forgotten = s.flows.toForget()
+	a.sendFlowJob(s, job)
 }
 
 // applied is what is enforced once a job has succeeded.
@@ -206,6 +211,9 @@ func (s *state) flowsFound(flows []ovs.Flow) {
 	s.flows.drops = map[string]uint64{}
 	for reason, n := range pipeline.Drops(counts) {
 		s.flows.drops[reason.String()] = n
+	}
+	if n := s.refused.Load(); n > 0 {
+		s.flows.drops[pipeline.DropDHCPRefused.String()] = n
 	}
 	s.flows.dumped++
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weftfabric/weft/agent/ovs"
@@ -52,6 +53,8 @@ type state struct {
 	// placing counts the requests that are binding a Port; until they are done, a Port without an attachment may
 	// be about to get one.
 	placing int
+	// refused counts the questions of the switch that weren't answered; it is counted outside the loop.
+	refused *atomic.Uint64
 	// orphansRemoved says that what an earlier run left half done is gone.
 	orphansRemoved bool
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/wire/openflow"
 )
 
 // jobKind says what a flowJob asks for.
@@ -24,6 +26,9 @@ type flowJob struct {
 	kind jobKind
 	ops  []dataplane.Op
 	then applied
+	// forget are the connections to forget after ops, those of the addresses forgotten.
+	forget    []openflow.Connections
+	forgotten []tracked
 }
 
 // switchLoop keeps an OpenFlow connection and does the loop's jobs on it. Every connection begins with a dump:
@@ -73,6 +78,11 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, flows) }); err != nil {
 		return err
 	}
+	answering, stopAnswering := context.WithCancel(ctx)
+	var answers sync.WaitGroup
+	answers.Go(func() { a.answerQuestions(answering, conn) })
+	defer answers.Wait()
+	defer stopAnswering()
 	resync := time.NewTicker(resyncInterval)
 	defer resync.Stop()
 	for {
@@ -119,8 +129,14 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 	if err != nil {
 		return err
 	}
+	if err := conn.Forget(jobCtx, j.forget); err != nil {
+		return err
+	}
 	return a.send(ctx, func(s *state) {
 		s.flows.busy = false
+		for _, t := range j.forgotten {
+			delete(s.flows.left, t)
+		}
 		if len(refused) > 0 {
 			s.flowsRefused(refused, time.Now())
 			return

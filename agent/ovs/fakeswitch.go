@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/weftfabric/weft/agent/dataplane"
+	"github.com/weftfabric/weft/wire/openflow"
 )
 
 // FakeSwitch is a bridge's flow table in memory.
@@ -21,11 +22,16 @@ type FakeSwitch struct {
 	ports map[uint32]string
 	conns map[*FakeFlows]bool
 	mods  int
+	asked chan Question
+	sent  map[uint32][][]byte // by port
+	// forgotten are the connections that it was told to forget.
+	forgotten []openflow.Connections
+	dumps     int
 }
 
 // NewFakeSwitch returns a switch without flows.
 func NewFakeSwitch() *FakeSwitch {
-	return &FakeSwitch{flows: map[dataplane.Key]Flow{}, conns: map[*FakeFlows]bool{}}
+	return &FakeSwitch{flows: map[dataplane.Key]Flow{}, conns: map[*FakeFlows]bool{}, asked: make(chan Question, 100), sent: map[uint32][][]byte{}}
 }
 
 // Connect makes a connection.
@@ -66,6 +72,20 @@ func (s *FakeSwitch) Mods() int {
 	return s.mods
 }
 
+// Forgotten returns the connections that the switch was told to forget, in that order.
+func (s *FakeSwitch) Forgotten() []openflow.Connections {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.forgotten)
+}
+
+// Dumps returns how often the switch was asked for its flows.
+func (s *FakeSwitch) Dumps() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dumps
+}
+
 // FakeFlows is a connection to a FakeSwitch.
 type FakeFlows struct {
 	sw   *FakeSwitch
@@ -93,6 +113,7 @@ func (f *FakeFlows) Ports(ctx context.Context) (map[uint32]string, error) {
 func (f *FakeFlows) Dump(ctx context.Context) ([]Flow, error) {
 	f.sw.mu.Lock()
 	err := f.open(ctx)
+	f.sw.dumps++
 	f.sw.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -123,6 +144,17 @@ func (f *FakeFlows) Apply(ctx context.Context, ops []dataplane.Op) error {
 	}
 	f.sw.flows = next
 	f.sw.mods += len(ops)
+	return nil
+}
+
+// Forget implements the contract of Flows.Forget.
+func (f *FakeFlows) Forget(ctx context.Context, which []openflow.Connections) error {
+	f.sw.mu.Lock()
+	defer f.sw.mu.Unlock()
+	if err := f.open(ctx); err != nil {
+		return err
+	}
+	f.sw.forgotten = append(f.sw.forgotten, which...)
 	return nil
 }
 

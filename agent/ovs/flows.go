@@ -105,6 +105,11 @@ func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
 	return f.conn.Barrier(ctx)
 }
 
+// Forget removes connections from the switch's tracker.
+func (f *Flows) Forget(ctx context.Context, which []openflow.Connections) error {
+	return f.conn.FlushConnections(ctx, which)
+}
+
 // Done is closed when the connection has ended.
 func (f *Flows) Done() <-chan struct{} { return f.conn.Done() }
 

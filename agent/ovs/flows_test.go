@@ -18,6 +18,8 @@ type flows interface {
 	Ports(context.Context) (map[uint32]string, error)
 	Dump(context.Context) ([]ovs.Flow, error)
 	Apply(context.Context, []dataplane.Op) error
+	Next(context.Context) (ovs.Question, error)
+	Reply(ctx context.Context, port uint32, frame []byte) error
 	Done() <-chan struct{}
 	Close() error
 }
@@ -89,7 +91,13 @@ func flowsConform(t *testing.T, conn flows) {
 	if _, err := conn.Dump(cancelled); !errors.Is(err, context.Canceled) {
 		t.Errorf("a dump that is cancelled: %v", err)
 	}
+	if _, err := conn.Next(cancelled); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait for questions that is cancelled: %v", err)
+	}
 	must(t, conn.Close())
+	if _, err := conn.Next(ctx); err == nil {
+		t.Error("a closed connection still asks")
+	}
 	if _, err := conn.Dump(ctx); err == nil {
 		t.Error("a closed connection still answers")
 	}

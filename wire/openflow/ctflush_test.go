@@ -19,7 +19,7 @@ var (
 
 // ovs-ofctl reads our octets and means the same by them.
 func TestOracleReadsConnectionFlush(t *testing.T) {
-	const v4, v6 = ",ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=0' 'ct_nw_src=::,ct_nw_dst=::,ct_tp_src=0,ct_tp_dst=0'", ",ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=0' 'ct_ipv6_src=::,ct_ipv6_dst=::,ct_tp_src=0,ct_tp_dst=0'"
+	const v4, v6 = ",ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=0' 'ct_nw_src=::,ct_nw_dst=::,ct_tp_src=0,ct_tp_dst=0'", ",ct_tp_src=0,ct_tp_dst=0,ct_nw_proto=17' 'ct_ipv6_src=::,ct_ipv6_dst=::,ct_tp_src=0,ct_tp_dst=0'"
 	for _, tt := range []struct {
 		which Connections
 		want  string
@@ -27,8 +27,8 @@ func TestOracleReadsConnectionFlush(t *testing.T) {
 		{Connections{Zone: 5, Source: flushV4}, "zone=5 'ct_nw_src=10.1.0.2,ct_nw_dst=::" + v4},
 		{Connections{Zone: 5, Destination: flushV4}, "zone=5 'ct_nw_src=::,ct_nw_dst=10.1.0.2" + v4},
 		{Connections{Zone: 65534, Source: flushV4, Destination: other4}, "zone=65534 'ct_nw_src=10.1.0.2,ct_nw_dst=10.1.0.3" + v4},
-		{Connections{Zone: 7, Source: flushV6}, "zone=7 'ct_ipv6_src=fd00::2,ct_ipv6_dst=::" + v6},
-		{Connections{Zone: 7, Destination: flushV6}, "zone=7 'ct_ipv6_src=::,ct_ipv6_dst=fd00::2" + v6},
+		{Connections{Zone: 7, Protocol: 17, Source: flushV6}, "zone=7 'ct_ipv6_src=fd00::2,ct_ipv6_dst=::" + v6},
+		{Connections{Zone: 7, Protocol: 17, Destination: flushV6}, "zone=7 'ct_ipv6_src=::,ct_ipv6_dst=fd00::2" + v6},
 	} {
 		b, err := MarshalConnections(tt.which, 9)
 		if err != nil {
@@ -42,7 +42,7 @@ func TestOracleReadsConnectionFlush(t *testing.T) {
 }
 
 func TestConnectionFlushRefuses(t *testing.T) {
-	for _, which := range []Connections{{Zone: 5}, {Source: flushV4, Destination: flushV6}} {
+	for _, which := range []Connections{{Zone: 5}, {Protocol: 6, Source: flushV4, Destination: flushV6}, {Source: flushV6}, {Destination: flushV6, Protocol: 58}} {
 		if _, err := MarshalConnections(which, 1); err == nil {
 			t.Errorf("%+v was encoded", which)
 		}
@@ -60,9 +60,12 @@ func TestFlushConnections(t *testing.T) {
 		if strings.Contains(src, ":") {
 			frame = fmt.Sprintf("in_port(1),eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),eth_type(0x86dd),ipv6(src=%s,dst=%s,label=0,proto=%s,tclass=0,hlimit=64,frag=no)", src, dst, proto)
 		}
-		if proto == "6" {
+		switch proto {
+		case "58":
+			frame += ",icmpv6(type=128,code=0)"
+		case "6":
 			frame += fmt.Sprintf(",tcp(src=%d,dst=80),tcp_flags(syn)", port)
-		} else {
+		default:
 			frame += fmt.Sprintf(",udp(src=%d,dst=53)", port)
 		}
 		s.appctl("netdev-dummy/receive", "p1", frame)
@@ -72,18 +75,19 @@ func TestFlushConnections(t *testing.T) {
 	packet("17", "10.1.0.3", "10.1.0.4", 1002)
 	packet("17", "fd00::2", "fd00::3", 1003)
 	packet("17", "fd00::3", "fd00::4", 1004)
+	packet("58", "fd00::2", "fd00::3", 0)
 	entries := func() string { return s.appctl("dpctl/dump-conntrack") }
-	if got := strings.Count(entries(), "orig="); got != 5 {
+	if got := strings.Count(entries(), "orig="); got != 6 {
 		t.Fatalf("%d connections were made:\n%s", got, entries())
 	}
 	err := c.FlushConnections(context.Background(), []Connections{
-		{Zone: 5, Source: flushV4}, {Zone: 5, Destination: flushV4}, {Zone: 5, Source: flushV6}, {Zone: 6, Source: other4},
+		{Zone: 5, Source: flushV4}, {Zone: 5, Destination: flushV4}, {Zone: 5, Protocol: 17, Source: flushV6}, {Zone: 5, Protocol: 6, Destination: flushV6}, {Zone: 6, Source: other4},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	left := entries()
-	if strings.Count(left, "orig=") != 2 || !strings.Contains(left, "sport=1002") || !strings.Contains(left, "sport=1004") {
+	if strings.Count(left, "orig=") != 3 || !strings.Contains(left, "sport=1002") || !strings.Contains(left, "sport=1004") || !strings.Contains(left, "icmpv6") {
 		t.Errorf("what is left:\n%s", left)
 	}
 }

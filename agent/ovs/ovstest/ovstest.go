@@ -121,6 +121,12 @@ func (s *Server) OFCtl(t testing.TB, command, bridge string, args ...string) str
 	return run(t, "ovs-ofctl", append([]string{"-O", "OpenFlow15", command, target}, args...)...)
 }
 
+// AppCtl gives vswitchd a command and returns its output.
+func (s *Server) AppCtl(t testing.TB, command string, args ...string) string {
+	t.Helper()
+	return run(t, "ovs-appctl", append([]string{"--target=" + filepath.Join(s.Dir, "ovs-vswitchd.ctl"), command}, args...)...)
+}
+
 // InNamespace runs a command in the switch's namespace and returns its output.
 func (s *Server) InNamespace(t testing.TB, args ...string) string {
 	t.Helper()

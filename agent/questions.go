@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weftfabric/weft/agent/dhcp"
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/plan"
+)
+
+// What one port may ask: a client asks twice to get its address, and repeats itself every few seconds.
+const (
+	questionBurst = 20
+	questionPause = 100 * time.Millisecond // for each one beyond the burst
+)
+
+// answerQuestions answers what the switch asks on one connection, until that ends. Questions that aren't answered
+// are counted; clients repeat them.
+func (a *Agent) answerQuestions(ctx context.Context, conn Questions) {
+	limits := questionLimits{}
+	for {
+		q, err := conn.Next(ctx)
+		if err != nil {
+			return
+		}
+		if !limits.allow(q.Port, time.Now()) {
+			a.refused.Add(1)
+			continue
+		}
+		if err := a.answer(ctx, conn, q); err != nil {
+			a.refused.Add(1)
+			a.cfg.Logger.Debug("a question of the switch is not answered", "purpose", q.Purpose, "port", q.Port, "error", err)
+		}
+	}
+}
+
+// answer answers one question of the switch.
+func (a *Agent) answer(ctx context.Context, conn Questions, q ovs.Question) error {
+	if q.Purpose != pipeline.PurposeDHCPv4 {
+		return fmt.Errorf("the purpose %.40q is unknown", q.Purpose)
+	}
+	l, err := ask(ctx, a, func(s *state) (dhcp.Lease, error) { return s.dhcpLease(q.Port) })
+	if err != nil {
+		return err
+	}
+	reply, err := dhcp.Answer(q.Packet, l)
+	if err != nil || reply == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
+	defer cancel()
+	return conn.Reply(ctx, q.Port, reply)
+}
+
+// dhcpLease returns what DHCP tells the workload on a port. Only flows that a barrier has confirmed count: the
+// number of a port that is gone may be somebody else's by now.
+func (s *state) dhcpLease(port uint32) (dhcp.Lease, error) {
+	for _, at := range s.flows.enforced {
+		if at.OFPort != port {
+			continue
+		}
+		n := s.index.networks[s.index.refs[at.Network]]
+		for _, addr := range at.Addresses {
+			if sub, ok := subnetWith(n, addr); ok && addr.Is4() {
+				return dhcp.Lease{
+					MAC: at.MAC, Address: netip.PrefixFrom(addr, sub.IPv4.Bits()), Gateway: sub.Gateway4, Router: s.plan.Settings.VirtualMAC,
+					MTU: s.plan.Settings.WorkloadMTU, DNS: sub.DNS, Routes: s.otherRanges(n, sub),
+				}, nil
+			}
+		}
+	}
+	return dhcp.Lease{}, fmt.Errorf("nothing with an IPv4 address is attached to port %d", port)
+}
+
+// otherRanges returns the IPv4 ranges that a subnet's gateway leads to: the network's other subnets, and those of the
+// networks peered with it.
+func (s *state) otherRanges(n plan.Network, own plan.Subnet) []netip.Prefix {
+	var out []netip.Prefix
+	add := func(subnets []plan.Subnet) {
+		for _, sub := range subnets {
+			if sub.IPv4.IsValid() && sub.IPv4 != own.IPv4 {
+				out = append(out, sub.IPv4)
+			}
+		}
+	}
+	add(n.Subnets)
+	for _, id := range n.Peers {
+		if p := s.index.networks[s.index.refs[id]]; slices.Contains(p.Peers, n.ID) {
+			add(p.Subnets)
+		}
+	}
+	return out
+}
+
+// questionLimits says, by port, when its questions so far would be paid for at one each pause.
+type questionLimits map[uint32]time.Time
+
+// allow reports whether a port may ask now, so that one workload can't keep the agent from answering the others.
+func (l questionLimits) allow(port uint32, now time.Time) bool {
+	due := l[port]
+	if due.Before(now) {
+		due = now
+	}
+	if due.Sub(now) >= questionBurst*questionPause {
+		return false
+	}
+	l[port] = due.Add(questionPause)
+	return true
+}
