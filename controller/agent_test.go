@@ -20,8 +20,10 @@ type agent struct {
 	t      *testing.T
 	name   fabric.NodeName
 	client *apiclient.Client
-	cancel context.CancelFunc
-	ended  chan struct{}
+	// credentials are the node's, for a client of another controller.
+	credentials *apiclient.Credentials
+	cancel      context.CancelFunc
+	ended       chan struct{}
 
 	mu        sync.Mutex
 	plan      plan.Node
@@ -36,7 +38,8 @@ type agent struct {
 // agent joins a node, registers it, and follows its plan.
 func (f *fixture) agent(name, vtep string) *agent {
 	f.t.Helper()
-	a := &agent{t: f.t, name: fabric.NodeName(name), client: newClient(f.t, f.server, f.join(name))}
+	a := &agent{t: f.t, name: fabric.NodeName(name), credentials: f.join(name)}
+	a.client = newClient(f.t, f.server, a.credentials)
 	if _, err := a.client.Node.Register(f.ctx(), connect.NewRequest(&weftv1.RegisterRequest{Vtep: vtep, Version: "test"})); err != nil {
 		f.t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return err
 	}
-	etcd, err := store.Open(ctx, store.Config{Dir: filepath.Join(cfg.DataDir, "etcd"), Endpoints: cfg.Etcd, TLS: cfg.EtcdTLS})
+	etcd, err := store.Open(ctx, cfg.store())
 	if err != nil {
 		return err
 	}

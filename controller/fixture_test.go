@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weftfabric/weft/controller"
+	"github.com/weftfabric/weft/controller/store/etcdtest"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/apiclient"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
@@ -25,7 +26,11 @@ import (
 // patience bounds every wait of a test; none is that long unless it fails.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	etcdtest.Main()
+	controllerMain()
+	goleak.VerifyTestMain(m)
+}
 
 // fixture is a running controller with a store of its own.
 type fixture struct {

@@ -136,6 +136,9 @@ func named(server string, of int, err error) error {
 
 // decided reports whether an error is a controller's answer, which every other controller would give too.
 func decided(err error) bool {
+	if !connect.IsWireError(err) {
+		return false // the connection's, not the controller's
+	}
 	switch connect.CodeOf(err) {
 	case connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeAlreadyExists, connect.CodePermissionDenied,
 		connect.CodeUnauthenticated, connect.CodeFailedPrecondition, connect.CodeResourceExhausted, connect.CodeOutOfRange,

@@ -32,6 +32,7 @@ func main() {
 // options are the flags as written.
 type options struct {
 	dataDir, listen, socket   string
+	name                      string
 	advertise, etcd           []string
 	etcdCA, etcdCert, etcdKey string
 	logLevel                  string
@@ -55,15 +56,17 @@ and a certificate for remote admins in its folder admin/.`,
 			return controller.Run(cmd.Context(), cfg)
 		},
 	}
-	f := c.Flags()
-	f.StringVar(&o.dataDir, "data-dir", "/var/lib/weft", "directory of the embedded store and the admin certificate")
+	c.AddCommand(backupCommand(&o), restoreCommand(&o))
+	f, store := c.Flags(), c.PersistentFlags()
+	store.StringVar(&o.dataDir, "data-dir", "/var/lib/weft", "directory of the embedded store and the admin certificate")
 	f.StringVar(&o.listen, "listen", ":7600", "TCP address for nodes and remote admins; empty: none")
 	f.StringVar(&o.socket, "socket", "/run/weft/controller.sock", "unix socket for local admins")
 	f.StringSliceVar(&o.advertise, "advertise", nil, "names and addresses under which others reach the controller, for its certificate")
-	f.StringSliceVar(&o.etcd, "etcd", nil, "endpoints of an external etcd, such as https://10.0.0.5:2379; empty: embed one")
-	f.StringVar(&o.etcdCA, "etcd-ca", "", "file with the CA certificates of the external etcd")
-	f.StringVar(&o.etcdCert, "etcd-cert", "", "file with the client certificate for the external etcd")
-	f.StringVar(&o.etcdKey, "etcd-key", "", "file with the key of --etcd-cert")
+	f.StringVar(&o.name, "name", "", "name of this controller among others (default: the host's name)")
+	store.StringSliceVar(&o.etcd, "etcd", nil, "endpoints of an external etcd, such as https://10.0.0.5:2379; empty: embed one")
+	store.StringVar(&o.etcdCA, "etcd-ca", "", "file with the CA certificates of the external etcd")
+	store.StringVar(&o.etcdCert, "etcd-cert", "", "file with the client certificate for the external etcd")
+	store.StringVar(&o.etcdKey, "etcd-key", "", "file with the key of --etcd-cert")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -79,7 +82,7 @@ func (o options) config() (controller.Config, error) {
 	}
 	return controller.Config{
 		DataDir: filepath.Clean(o.dataDir), Listen: o.listen, Socket: o.socket, Advertise: o.advertise,
-		Etcd: o.etcd, EtcdTLS: tlsConfig, Log: slog.New(logHandler(level)), Version: version.Version,
+		Name: o.name, Etcd: o.etcd, EtcdTLS: tlsConfig, Log: slog.New(logHandler(level)), Version: version.Version,
 	}, nil
 }
 

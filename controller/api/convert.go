@@ -107,6 +107,8 @@ func toConnect(err error) error {
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	case errors.Is(err, store.ErrNotMember):
 		return connect.NewError(connect.CodePermissionDenied, err)
+	case errors.Is(err, store.ErrNoContact):
+		return connect.NewError(connect.CodeUnavailable, err)
 	case errors.Is(err, store.ErrContention):
 		return connect.NewError(connect.CodeAborted, err)
 	case errors.Is(err, context.Canceled):

@@ -81,6 +81,9 @@ func (s *nodeService) WatchPlan(ctx context.Context, req *connect.Request[weftv1
 		return toConnect(err)
 	}
 	defer func() {
+		if _, err := s.Store.Contact(); err != nil {
+			return // the node's next stream, at another controller, tells more
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
 		if err := s.setOpen(ctx, name, session, false); err != nil && !errors.Is(err, store.ErrNotMember) {

@@ -22,7 +22,7 @@ const (
 	// contactLoss is after how long without an answer of a majority of etcd the contact counts as lost.
 	contactLoss = 6 * time.Second
 	// presenceTTL is for how long a controller counts as alive after its last sign, in seconds.
-	presenceTTL = 10
+	presenceTTL = 6
 )
 
 // ErrNoContact says that etcd doesn't answer this controller, which therefore can't know what is true.
@@ -180,7 +180,7 @@ func (s *Store) announce(ctx context.Context) error {
 	if s.Self.ID == "" {
 		return nil
 	}
-	ticker := time.NewTicker(presenceTTL * time.Second / 5)
+	ticker := time.NewTicker(presenceTTL * time.Second / 3)
 	defer ticker.Stop()
 	var lease clientv3.LeaseID
 	for {

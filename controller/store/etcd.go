@@ -36,6 +36,8 @@ type Config struct {
 	Dir string
 	// Endpoints are the URLs of an external etcd.
 	Endpoints []string
+	// MustExist refuses to make an embedded etcd's data anew.
+	MustExist bool
 	// TLS is for the external etcd; nil speaks plain text.
 	TLS *tls.Config
 }
@@ -54,6 +56,11 @@ func Open(ctx context.Context, cfg Config) (*Etcd, error) {
 	defer cancel()
 	e := &Etcd{}
 	endpoints := cfg.Endpoints
+	if cfg.MustExist && len(endpoints) == 0 {
+		if _, err := os.Stat(filepath.Join(cfg.Dir, "member")); err != nil {
+			return nil, fmt.Errorf("there is no store in %s: %w", cfg.Dir, err)
+		}
+	}
 	if len(endpoints) == 0 {
 		endpoint, err := e.start(ctx, cfg.Dir)
 		if err != nil {
@@ -63,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Etcd, error) {
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: cfg.TLS, DialTimeout: dialTimeout, Logger: zap.NewNop(),
-		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
 		MaxCallSendMsgSize: maxRequestBytes, RejectOldCluster: false,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/state"
@@ -89,6 +91,9 @@ type watching struct {
 func (s *Store) watch(ctx context.Context, w watching, step func([]*clientv3.Event) error) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	// The client puts watches of one context's metadata on one stream, to one member of etcd. Each gets its own, so that
+	// a new one is not stuck where the old one was.
+	ctx = metadata.AppendToOutgoingContext(ctx, "weft-watch", rand.Text())
 	answers := s.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.from))
 	for {
 		select {
