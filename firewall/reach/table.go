@@ -1,0 +1,258 @@
+package reach
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
+)
+
+// table is a firewall.Table prepared for questions.
+type table struct {
+	directions [firewall.Egress + 1]*ruleList
+}
+
+// ruleList holds the rules of one direction in the order in which they are asked.
+type ruleList struct {
+	rules  []prepared
+	groups map[string]*group // by their rules
+
+	bySubject  map[fabric.Identity][]int32 // the rules that name a subject by its identity
+	anySubject []int32
+}
+
+// prepared is a rule with its sets made.
+type prepared struct {
+	rule      *firewall.Rule
+	addresses Set
+	services  [IPv6 + 1]Set
+	// means lists the classes that the rule means as peers whatever their address, touches those of whose addresses it
+	// means some only. Rules for anyone need neither.
+	means, touches []int32
+}
+
+// group is the subjects that the same rules govern.
+type group struct {
+	list  *ruleList
+	rules []int32
+	// code numbers the peers by what the rules know of them: peers with one code have one outcome.
+	code     []int32
+	outcomes []int32 // by code; negative when not computed yet
+}
+
+func newTable(t firewall.Table, e *Engine) *table {
+	out := &table{}
+	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
+		var rules []*firewall.Rule
+		for i := range t.Rules {
+			if r := &t.Rules[i]; r.Direction == d && r.Tier >= firewall.Platform && r.Tier <= firewall.Posture {
+				rules = append(rules, r)
+			}
+		}
+		sortRules(rules)
+		out.directions[d] = newRuleList(rules, e)
+	}
+	return out
+}
+
+func newRuleList(rules []*firewall.Rule, e *Engine) *ruleList {
+	l := &ruleList{groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32)}
+	byIdentity := make(map[fabric.Identity][]int32)
+	for i, c := range e.classes {
+		if c.Identity != 0 {
+			byIdentity[c.Identity] = append(byIdentity[c.Identity], int32(i))
+		}
+	}
+	for i, r := range rules {
+		p := prepared{rule: r, addresses: e.Atoms.setOfCIDRs(r.Peers.CIDRs)}
+		p.services[IPv4], p.services[IPv6] = ServicesOf(r.Services, IPv4), ServicesOf(r.Services, IPv6)
+		if !r.Peers.Any {
+			p.findPeers(e, byIdentity)
+		}
+		l.rules = append(l.rules, p)
+		if r.Subject.Any {
+			l.anySubject = append(l.anySubject, int32(i))
+			continue
+		}
+		for _, id := range r.Subject.IDs {
+			own := l.bySubject[id]
+			if id != 0 && (len(own) == 0 || own[len(own)-1] != int32(i)) {
+				l.bySubject[id] = append(own, int32(i))
+			}
+		}
+	}
+	return l
+}
+
+// findPeers fills in means and touches.
+func (p *prepared) findPeers(e *Engine, byIdentity map[fabric.Identity][]int32) {
+	meant := make(map[int32]bool)
+	for _, id := range p.rule.Peers.IDs {
+		for _, class := range byIdentity[id] {
+			meant[class] = true
+		}
+	}
+	if len(p.rule.Peers.Blocks) > 0 || len(p.addresses) > 0 {
+		for i, c := range e.classes {
+			class := int32(i)
+			for _, b := range p.rule.Peers.Blocks {
+				if c.Identity != 0 && b.Contains(c.Identity) {
+					meant[class] = true
+				}
+			}
+			if meant[class] {
+				continue
+			}
+			all := e.sides[i].addresses[IPv4].Union(e.sides[i].addresses[IPv6])
+			switch some := all.Intersect(p.addresses); {
+			case some.IsEmpty():
+			case some.Equal(all):
+				meant[class] = true
+			default:
+				p.touches = append(p.touches, class)
+			}
+		}
+	}
+	p.means = slices.Sorted(maps.Keys(meant))
+}
+
+// groupOf returns the group of the subjects with an identity.
+func (l *ruleList) groupOf(id fabric.Identity) *group {
+	rules := slices.Concat(l.anySubject, l.bySubject[id])
+	slices.Sort(rules)
+	buf := make([]byte, 0, 4*len(rules))
+	for _, r := range rules {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(r))
+	}
+	g := l.groups[string(buf)]
+	if g == nil {
+		g = &group{list: l, rules: rules}
+		l.groups[string(buf)] = g
+	}
+	return g
+}
+
+// codes numbers the peers, rule by rule: those that a rule means part from those that it doesn't. A peer of whose
+// addresses a rule means some has a number of its own.
+func (g *group) codes(e *Engine) []int32 {
+	if g.code != nil {
+		return g.code
+	}
+	g.code = make([]int32, len(e.classes))
+	next := int32(1)
+	for _, i := range g.rules {
+		moved := make(map[int32]int32)
+		for _, class := range g.list.rules[i].means {
+			to, ok := moved[g.code[class]]
+			if !ok {
+				to = next
+				next++
+				moved[g.code[class]] = to
+			}
+			g.code[class] = to
+		}
+		for _, class := range g.list.rules[i].touches {
+			g.code[class] = next
+			next++
+		}
+	}
+	g.outcomes = make([]int32, next)
+	for i := range g.outcomes {
+		g.outcomes[i] = -1
+	}
+	return g.code
+}
+
+// region is a set of packets as one direction sees them: the peer's addresses, nil for all that it has in the family,
+// and services.
+type region struct {
+	family    Family
+	addresses Set
+	services  Set
+}
+
+// verdict is what a direction decides for a region.
+type verdict struct {
+	region
+	allowed bool
+	rule    *firewall.Rule // nil: no rule decided
+}
+
+type outcome []verdict
+
+// deniesAll reports whether nothing at all is allowed.
+func (o outcome) deniesAll() bool {
+	return !slices.ContainsFunc(o, func(v verdict) bool { return v.allowed })
+}
+
+// decide asks the rules of a group for all packets of a peer at once, tier by tier.
+func (g *group) decide(e *Engine, peer int) outcome {
+	open := []region{{family: IPv4, services: e.all[IPv4]}, {family: IPv6, services: e.all[IPv6]}}
+	var out outcome
+	var passed []region
+	tier := firewall.Platform
+	for _, i := range g.rules {
+		p := &g.list.rules[i]
+		if p.rule.Tier != tier {
+			open, passed, tier = append(open, passed...), nil, p.rule.Tier
+		}
+		if len(open) == 0 && len(passed) == 0 {
+			break
+		}
+		means := p.rule.Peers.Any || contains(p.means, peer)
+		if !means && !contains(p.touches, peer) {
+			continue
+		}
+		var rest []region
+		for _, r := range open {
+			taken, left, ok := r.split(e, peer, p, means)
+			if !ok {
+				rest = append(rest, r)
+				continue
+			}
+			if p.rule.Action == firewall.Pass {
+				passed = append(passed, taken)
+			} else {
+				out = append(out, verdict{taken, p.rule.Action == firewall.Allow, p.rule})
+			}
+			rest = append(rest, left...)
+		}
+		open = rest
+	}
+	for _, r := range append(open, passed...) {
+		out = append(out, verdict{region: r})
+	}
+	return out
+}
+
+// split returns the part of a region that a rule takes, and what it leaves. means says that the rule takes every
+// address.
+func (r region) split(e *Engine, peer int, p *prepared, means bool) (taken region, left []region, ok bool) {
+	services := r.services.Intersect(p.services[r.family])
+	if services.IsEmpty() {
+		return region{}, nil, false
+	}
+	taken = region{r.family, r.addresses, services}
+	if !means {
+		all := e.Addresses(peer, r.family, r.addresses)
+		hit := all.Intersect(p.addresses)
+		if hit.IsEmpty() {
+			return region{}, nil, false
+		}
+		if other := all.Subtract(hit); !other.IsEmpty() {
+			taken.addresses = hit
+			left = append(left, region{r.family, other, r.services})
+		}
+	}
+	if other := r.services.Subtract(services); !other.IsEmpty() {
+		left = append(left, region{r.family, taken.addresses, other})
+	}
+	return taken, left, true
+}
+
+func contains(sorted []int32, class int) bool {
+	_, found := slices.BinarySearch(sorted, int32(class))
+	return found
+}
