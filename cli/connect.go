@@ -25,7 +25,7 @@ type connectionFlags struct {
 }
 
 func (f *connectionFlags) register(root *cobra.Command) {
-	root.PersistentFlags().StringVar(&f.server, "server", "", "controller: unix:///PATH or https://HOST:PORT (WEFT_SERVER; default "+apiclient.DefaultServer+")")
+	root.PersistentFlags().StringVar(&f.server, "server", "", "controller: unix:///PATH, or https://HOST:PORT, several with commas (WEFT_SERVER; default "+apiclient.DefaultServer+")")
 	complete(root, "server", cobra.NoFileCompletions)
 	f.credentials.register(root)
 }

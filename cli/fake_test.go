@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/weftfabric/weft/controller/backup"
 	"github.com/weftfabric/weft/topology"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
@@ -293,5 +295,25 @@ func (f *fakeController) RevokeToken(_ context.Context, req *connect.Request[wef
 func (f *fakeController) Info(context.Context, *connect.Request[weftv1.InfoRequest]) (*connect.Response[weftv1.InfoResponse], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return connect.NewResponse(&weftv1.InfoResponse{Version: "test", Revision: f.revision, Store: "embedded", Objects: uint32(len(f.objects)), Nodes: uint32(len(f.nodes))}), nil
+	return connect.NewResponse(&weftv1.InfoResponse{
+		Version: "test", Revision: f.revision, Store: "embedded", Objects: uint32(len(f.objects)), Nodes: uint32(len(f.nodes)),
+		Controllers: []*weftv1.ControllerInfo{
+			{Name: "c1", Listen: "192.0.2.1:7600", Version: "test", Started: timestamppb.New(fakeNow.Add(-2 * time.Hour)), Answering: true},
+			{Name: "c2", Listen: "192.0.2.2:7600", Version: "test", Started: timestamppb.New(fakeNow.Add(-72 * time.Hour))},
+		},
+	}), nil
+}
+
+// Backup sends a file of one key, in several parts.
+func (f *fakeController) Backup(_ context.Context, _ *connect.Request[weftv1.BackupRequest], stream *connect.ServerStream[weftv1.BackupResponse]) error {
+	var file bytes.Buffer
+	if err := backup.Write(&file, backup.Backup{Revision: 7, Made: fakeNow, Version: "test", Entries: []backup.Entry{{Key: "/k", Value: []byte("v")}}}); err != nil {
+		return err
+	}
+	for file.Len() > 0 {
+		if err := stream.Send(&weftv1.BackupResponse{Data: file.Next(10)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

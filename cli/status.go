@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +20,8 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the controller, the nodes, and what is not enforced yet",
-		Long: `Show the controller with its revision, every node with what it enforces, the packets that nodes dropped by reason,
-and the objects that some node does not enforce yet.`,
+		Long: `Show the controller with its revision, the controllers that are alive when there are several, every node with what it
+enforces, the packets that nodes dropped by reason, and the objects that some node does not enforce yet.`,
 		Example: `  weft status
   weft status -o json`,
 		Args: cobra.NoArgs,
@@ -117,11 +119,32 @@ func documentsOf[M output.Message](list []M) ([]output.Document, error) {
 	return documents, nil
 }
 
+// controllerGrid shows the controllers that are alive.
+func controllerGrid(list []*weftv1.ControllerInfo, now time.Time) output.Grid {
+	g := output.Grid{Header: []string{"NAME", "LISTEN", "VERSION", "UP FOR", ""}}
+	for _, c := range list {
+		note := ""
+		if c.GetAnswering() {
+			note = "answers"
+		}
+		g.Add(output.C(c.GetName()), output.C(cmp.Or(c.GetListen(), "-")), output.C(c.GetVersion()),
+			output.C(age(now.Sub(c.GetStarted().AsTime()))), output.C(note))
+	}
+	return g
+}
+
 func (s status) write(a *app) error {
 	style := a.stdoutStyle()
 	title := func(text string) { fmt.Fprintf(a.Stdout, "\n%s\n", style.Paint(output.Strong, text)) }
 	fmt.Fprintf(a.Stdout, "controller %s  version %s, store %s, revision %d, %s\n", a.server(), s.info.GetVersion(), s.info.GetStore(),
 		s.info.GetRevision(), count(int(s.info.GetObjects()), "object"))
+	if len(s.info.GetControllers()) > 1 {
+		title("Controllers")
+		g := controllerGrid(s.info.GetControllers(), a.Now())
+		if err := g.Write(a.Stdout, style); err != nil {
+			return err
+		}
+	}
 	if len(s.nodes) == 0 {
 		fmt.Fprintln(a.Stdout, "\nno node has joined; see 'weft token create --help'")
 	} else {

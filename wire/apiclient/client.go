@@ -1,12 +1,14 @@
 // Package apiclient dials a controller, for the command line and for agents.
 //
 // A server is "unix:///path", the controller's socket on its own machine, or "https://host:port" with a client
-// certificate of the fabric's CA. The package knows nothing of how the controller works.
+// certificate of the fabric's CA; several of the latter, with commas between them, are controllers of one fabric, of
+// which the first that can be reached is taken. The package knows nothing of how the controller works.
 package apiclient
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -56,27 +58,38 @@ func New(server string, credentials *Credentials) (*Client, error) {
 }
 
 func newClient(server string, config *tls.Config) (*Client, error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return nil, fmt.Errorf("server %q is not a URL: %w", server, err)
-	}
-	switch {
-	case u.Scheme == "unix" && u.Host == "" && filepath.IsAbs(u.Path):
+	if path, ok := strings.CutPrefix(server, "unix://"); ok && filepath.IsAbs(path) {
 		if config != nil {
 			return nil, fmt.Errorf("server %s: a unix socket takes no certificate: leave it out", server)
 		}
-		return unixClient(server, u.Path), nil
-	case u.Scheme == "https" && u.Hostname() != "" && strings.Trim(u.Path, "/") == "":
-		if config == nil {
-			return nil, fmt.Errorf("server %s: a client certificate is needed: give the directory that holds it", server)
-		}
-		host := u.Host
-		if u.Port() == "" {
-			host = net.JoinHostPort(u.Hostname(), DefaultPort)
-		}
-		return tlsClient(server, "https://"+host, config), nil
+		return unixClient(server, path), nil
 	}
-	return nil, fmt.Errorf("server %q: write unix:///path/of/socket or https://host:port", server)
+	var hosts []string
+	for s := range strings.SplitSeq(server, ",") {
+		host, err := hostOf(strings.TrimSpace(s))
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, host)
+	}
+	if config == nil {
+		return nil, fmt.Errorf("server %s: a client certificate is needed: give the directory that holds it", server)
+	}
+	return tlsClient(server, hosts, config), nil
+}
+
+// hostOf returns the host and port of an https server.
+func hostOf(server string) (string, error) {
+	u, err := url.Parse(server)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("server %q is not a URL: %w", server, err)
+	case u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "":
+		return "", fmt.Errorf("server %q: write unix:///path/of/socket or https://host:port", server)
+	case u.Port() == "":
+		return net.JoinHostPort(u.Hostname(), DefaultPort), nil
+	}
+	return u.Host, nil
 }
 
 func unixClient(server, path string) *Client {
@@ -89,12 +102,24 @@ func unixClient(server, path string) *Client {
 	return assemble(server, "http://controller", t)
 }
 
-func tlsClient(server, base string, config *tls.Config) *Client {
+func tlsClient(server string, hosts []string, config *tls.Config) *Client {
 	t := transport()
 	t.Protocols.SetHTTP2(true)
 	t.TLSClientConfig = config
-	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
-	return assemble(server, base, t)
+	dialer := net.Dialer{Timeout: dialTimeout}
+	// Every controller proves the same name, so it doesn't matter which one the connection is to.
+	t.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var errs []error
+		for _, h := range hosts {
+			c, err := dialer.DialContext(ctx, network, h)
+			if err == nil {
+				return c, nil
+			}
+			errs = append(errs, err)
+		}
+		return nil, errors.Join(errs...)
+	}
+	return assemble(server, "https://"+hosts[0], t)
 }
 
 func transport() *http.Transport {
