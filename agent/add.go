@@ -29,12 +29,19 @@ func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, err
 	defer unlock()
 	want := attachment{
 		Interface: name, Kind: kindContainer, Port: r.Port, Network: r.Network, Subnet: r.Subnet, Labels: r.Labels, MAC: r.MAC,
-		Addresses: r.Addresses, Container: r.Attachment, Netns: r.Netns, Name: r.Name,
+		Addresses: r.Addresses, Container: r.Attachment, Netns: r.Netns, Name: r.Name, Config: r.Config,
 	}
 	if have, ok, err := a.existing(ctx, name); err != nil {
 		return nil, err
 	} else if ok {
-		return a.addAgain(ctx, have, want)
+		in, left, err := a.addAgain(ctx, have, want)
+		if !left {
+			return in, err
+		}
+		a.cfg.Logger.Info("removing what is left of an attachment whose link is gone", "container", r.ContainerID, "interface", r.IfName)
+		if err := a.unplug(ctx, have); err != nil {
+			return nil, err
+		}
 	}
 	if want.MAC.IsZero() && want.Port.IsZero() {
 		want.MAC = containerMAC(r.Attachment)
@@ -118,8 +125,14 @@ func (a *Agent) existing(ctx context.Context, name string) (at attachment, ok bo
 	return at, ok, err
 }
 
-// addAgain answers an ADD of something that is attached already.
-func (a *Agent) addAgain(ctx context.Context, have, want attachment) (*cniwire.Interface, error) {
+// addAgain answers an ADD of something that is attached already. It reports left when only the record is left of it:
+// the container's end is gone, as after a reboot of the node, and the runtime begins anew.
+func (a *Agent) addAgain(ctx context.Context, have, want attachment) (in *cniwire.Interface, left bool, err error) {
+	if _, err := a.cfg.Links.Inspect(ctx, placeOf(have)); errors.Is(err, os.ErrNotExist) {
+		return nil, true, nil
+	} else if err != nil {
+		return nil, false, err
+	}
 	same := have.Netns == want.Netns && have.Port == want.Port && (want.Subnet == "" || have.Subnet == want.Subnet) &&
 		have.Labels.String() == want.Labels.String() && (want.MAC.IsZero() || have.MAC == want.MAC)
 	if want.Port.IsZero() {
@@ -129,20 +142,16 @@ func (a *Agent) addAgain(ctx context.Context, have, want attachment) (*cniwire.I
 		same = same && slices.Contains(have.Addresses, addr)
 	}
 	if !same {
-		return nil, refuse(cniwire.CodeConflict, "container %s has an interface %s that was attached otherwise: detach it first", have.Container.ContainerID, have.Container.IfName)
-	}
-	if _, err := a.cfg.Links.Inspect(ctx, placeOf(have)); errors.Is(err, os.ErrNotExist) {
-		return nil, refuse(cniwire.CodeConflict, "container %s was attached, but its interface %s is gone: detach it first", have.Container.ContainerID, have.Container.IfName)
-	} else if err != nil {
-		return nil, err
+		return nil, false, refuse(cniwire.CodeConflict, "container %s has an interface %s that was attached otherwise: detach it first", have.Container.ContainerID, have.Container.IfName)
 	}
 	if err := a.waitEnforced(ctx, have.Interface); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
+	in, err = ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
 		in, _, err := s.describe(have)
 		return in, err
 	})
+	return in, false, err
 }
 
 // userspace reports whether vswitchd forwards the packets itself.

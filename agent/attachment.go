@@ -39,6 +39,7 @@ const (
 	keyIfName      = "weft-ifname"
 	keyNetns       = "weft-netns"
 	keyName        = "weft-name"
+	keyConfig      = "weft-config"   // the name of the runtime's network configuration
 	keyOwnsTap     = "weft-owns-tap" // "true" when the agent made the tap
 	keyBoundID     = "weft-bound-id" // the iface-id that was bound
 )
@@ -58,6 +59,7 @@ type attachment struct {
 	Container cniwire.Attachment
 	Netns     string
 	Name      string
+	Config    string // the runtime's network configuration that attached it
 	OwnsTap   bool
 	BoundID   string
 }
@@ -66,7 +68,7 @@ type attachment struct {
 func (a attachment) equal(b attachment) bool {
 	return a.Interface == b.Interface && a.Kind == b.Kind && a.Port == b.Port && a.Network == b.Network && a.Subnet == b.Subnet &&
 		a.Labels.String() == b.Labels.String() && a.MAC == b.MAC && slices.Equal(a.Addresses, b.Addresses) && a.Container == b.Container &&
-		a.Netns == b.Netns && a.OwnsTap == b.OwnsTap && a.BoundID == b.BoundID
+		a.Netns == b.Netns && a.Config == b.Config && a.OwnsTap == b.OwnsTap && a.BoundID == b.BoundID
 }
 
 // externalIDs returns the record as it is stored. A key without content is present with an empty value, so that
@@ -75,7 +77,7 @@ func (a attachment) externalIDs() map[string]string {
 	ids := map[string]string{
 		keyKind: string(a.Kind), keyPort: "", keyNetwork: a.Network.String(), keySubnet: a.Subnet, keyLabels: a.Labels.String(),
 		keyAddresses: joinAddresses(a.Addresses), keyContainer: a.Container.ContainerID, keyIfName: a.Container.IfName,
-		keyNetns: a.Netns, keyName: a.Name, keyOwnsTap: "", keyBoundID: a.BoundID,
+		keyNetns: a.Netns, keyName: a.Name, keyConfig: a.Config, keyOwnsTap: "", keyBoundID: a.BoundID,
 	}
 	if !a.Port.IsZero() {
 		ids[keyPort] = a.Port.String()
@@ -98,7 +100,7 @@ func (a attachment) externalIDs() map[string]string {
 func recordOf(i ovs.Interface) (a attachment, ok bool, err error) {
 	ids := i.ExternalIDs
 	a = attachment{
-		Interface: i.Name, Kind: kind(ids[keyKind]), Subnet: ids[keySubnet], Netns: ids[keyNetns], Name: ids[keyName],
+		Interface: i.Name, Kind: kind(ids[keyKind]), Subnet: ids[keySubnet], Netns: ids[keyNetns], Name: ids[keyName], Config: ids[keyConfig],
 		Container: cniwire.Attachment{ContainerID: ids[keyContainer], IfName: ids[keyIfName]},
 		OwnsTap:   ids[keyOwnsTap] == "true", BoundID: ids[keyBoundID],
 	}

@@ -191,7 +191,7 @@ func isUID(s string) bool {
 // forgotten removes the agent's record from an interface's external_ids.
 func forgotten() map[string]string {
 	ids := map[string]string{}
-	for _, k := range []string{keyKind, keyPort, keyNetwork, keySubnet, keyLabels, keyAddresses, keyContainer, keyIfName, keyNetns, keyName, keyOwnsTap, keyBoundID} {
+	for _, k := range []string{keyKind, keyPort, keyNetwork, keySubnet, keyLabels, keyAddresses, keyContainer, keyIfName, keyNetns, keyName, keyConfig, keyOwnsTap, keyBoundID} {
 		ids[k] = ""
 	}
 	return ids

@@ -94,8 +94,12 @@ func missing(have, want []netip.Prefix) error {
 	return nil
 }
 
-// status tells the agent's state, with drop counters that are read now if the switch answers in time.
-func (a *Agent) status(ctx context.Context) (*cniwire.AgentStatus, error) {
+// status tells the agent's state; unless a brief answer is wanted, with drop counters that are read now if the switch
+// answers in time.
+func (a *Agent) status(ctx context.Context, r cniwire.Status) (*cniwire.AgentStatus, error) {
+	if r.Brief {
+		return ask(ctx, a, func(s *state) (*cniwire.AgentStatus, error) { return s.status(a.cfg.Node, a.cfg.Version), nil })
+	}
 	before, err := ask(ctx, a, func(s *state) (uint64, error) {
 		s.flows.dumpDue = true
 		return s.flows.dumped, nil

@@ -52,15 +52,20 @@ func (a *Agent) convergeOrphans(s *state, now time.Time) {
 		return
 	}
 	a.start(s, now, "remove orphaned links", func(ctx context.Context) error {
-		links, err := a.cfg.Links.List(ctx)
-		for _, l := range links {
-			err = errors.Join(err, a.removeOrphan(ctx, l))
-		}
-		if err != nil {
+		if err := a.removeOrphans(ctx); err != nil {
 			return err
 		}
 		return a.do(ctx, func(s *state) { s.orphansRemoved = true })
 	})
+}
+
+// removeOrphans removes the links of the agent that are on no bridge.
+func (a *Agent) removeOrphans(ctx context.Context) error {
+	links, err := a.cfg.Links.List(ctx)
+	for _, l := range links {
+		err = errors.Join(err, a.removeOrphan(ctx, l))
+	}
+	return err
 }
 
 // removeOrphan removes a link of the agent that is on no bridge.

@@ -31,8 +31,10 @@ func (a *Agent) Handle(ctx context.Context, r cniwire.Request) cniwire.Response 
 			resp.Interface, err = a.attach(ctx, *r.Attach)
 		case r.Detach != nil:
 			err = a.detach(ctx, *r.Detach)
+		case r.GC != nil:
+			err = a.collect(ctx, *r.GC)
 		case r.Status != nil:
-			resp.Status, err = a.status(ctx)
+			resp.Status, err = a.status(ctx, *r.Status)
 		}
 	}
 	if err != nil {
@@ -44,7 +46,7 @@ func (a *Agent) Handle(ctx context.Context, r cniwire.Request) cniwire.Response 
 // checkOne reports a request that asks for nothing, or for several things.
 func checkOne(r cniwire.Request) error {
 	set := 0
-	for _, present := range []bool{r.Add != nil, r.Del != nil, r.Check != nil, r.Attach != nil, r.Detach != nil, r.Status != nil} {
+	for _, present := range []bool{r.Add != nil, r.Del != nil, r.Check != nil, r.Attach != nil, r.Detach != nil, r.GC != nil, r.Status != nil} {
 		if present {
 			set++
 		}

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 
 	"github.com/containernetworking/cni/pkg/skel"
-	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/cniwire"
@@ -16,23 +14,14 @@ import (
 // Plugins later in the list may have added interfaces and addresses: only those of our own interface count.
 func NewCheck(call *skel.CmdArgs, conf Config) (cniwire.Check, error) {
 	check := cniwire.Check{Attachment: attachmentOf(call), Netns: call.Netns}
-	if len(conf.PrevResult) == 0 || string(conf.PrevResult) == "null" {
+	prev, err := previous(conf)
+	if err != nil {
+		return check, err
+	}
+	if prev == nil {
 		return check, fmt.Errorf("field \"prevResult\" is missing: CHECK needs the result of ADD")
 	}
-	parsed, err := version.NewResult(conf.CNIVersion, conf.PrevResult)
-	if err != nil {
-		return check, fmt.Errorf("field \"prevResult\": %w", err)
-	}
-	prev, err := types100.NewResultFromResult(parsed)
-	if err != nil {
-		return check, fmt.Errorf("field \"prevResult\": %w", err)
-	}
-	index := -1
-	for i, iface := range prev.Interfaces {
-		if iface.Name == call.IfName && iface.Sandbox != "" {
-			index = i
-		}
-	}
+	index := interfaceIn(prev, call.IfName)
 	if index < 0 {
 		return check, fmt.Errorf("field \"prevResult\" holds no interface %s in a container: it is not the result of this plugin's ADD", call.IfName)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containernetworking/cni/pkg/types"
+
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/cniwire"
 )
@@ -36,6 +38,8 @@ type Config struct {
 	Args          ConfigArgs      `json:"args"`
 	RuntimeConfig RuntimeConfig   `json:"runtimeConfig"`
 	PrevResult    json.RawMessage `json:"prevResult"`
+	// Valid are the attachments that a GC keeps; nil when the configuration doesn't name them.
+	Valid []types.GCAttachment `json:"cni.dev/valid-attachments"`
 }
 
 // ConfigArgs is what a runtime puts into "args" (CNI conventions, "args in network config").
@@ -58,8 +62,14 @@ type RuntimeConfig struct {
 	IPs []string `json:"ips"`
 }
 
+// The names of the list of attachments that a GC keeps; the second was used before the specification's 1.1.0 was corrected.
+const (
+	validField    = "cni.dev/valid-attachments"
+	oldValidField = "cni.dev/attachments"
+)
+
 // Fields of a configuration that runtimes write and that need nothing from the plugin.
-var ignoredFields = [...]string{"capabilities", "cniVersions", "disableCheck", "disableGC", "cni.dev/attachments", "cni.dev/valid-attachments"}
+var ignoredFields = [...]string{"capabilities", "cniVersions", "disableCheck", "disableGC", "loadOnlyInlinedPlugins"}
 
 // Fields that other plugins know; silence about them would promise something.
 var refusedFields = map[string]string{
@@ -82,6 +92,7 @@ func ParseConfig(data []byte) (Config, error) {
 		"tenant": &c.Tenant, "network": &c.Network, "subnet": &c.Subnet, "port": &c.Port, "labels": &c.Labels,
 		"socket": &c.Socket, "logFile": &c.LogFile,
 		"args": &c.Args, "runtimeConfig": &c.RuntimeConfig, "prevResult": &c.PrevResult,
+		oldValidField: &c.Valid, validField: &c.Valid, // the right name comes later in the order, and so is the stronger one
 	}
 	var errs []error
 	for _, name := range sortedKeys(fields) {
@@ -90,6 +101,9 @@ func ParseConfig(data []byte) (Config, error) {
 		case known:
 			if err := json.Unmarshal(fields[name], target); err != nil {
 				errs = append(errs, fmt.Errorf("field %q: %s", name, decodeProblem(err)))
+			}
+			if target == any(&c.Valid) && c.Valid == nil {
+				c.Valid = []types.GCAttachment{} // libcni writes an empty list as null
 			}
 		case refused && !emptyJSON(fields[name]):
 			errs = append(errs, fmt.Errorf("field %q: %s", name, why))

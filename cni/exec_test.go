@@ -71,7 +71,9 @@ func TestExec(t *testing.T) {
 	t.Run("unusable answer", func(t *testing.T) { testUnusable(t, bin) })
 	t.Run("refused by the agent", func(t *testing.T) { testRefused(t, bin) })
 	t.Run("version", func(t *testing.T) { testVersion(t, bin) })
-	t.Run("status and gc", func(t *testing.T) { testStatus(t, bin) })
+	t.Run("status", func(t *testing.T) { testStatus(t, bin) })
+	t.Run("gc", func(t *testing.T) { testGC(t, bin) })
+	t.Run("chained", func(t *testing.T) { testChained(t, bin) })
 	t.Run("namespace gone", func(t *testing.T) { testNamespaceGone(t, bin) })
 }
 
@@ -204,7 +206,59 @@ func testStatus(t *testing.T, bin string) {
 	}
 	ready.Store(false)
 	wantCode(t, r.cni.GetStatusNetworkList(t.Context(), r.list), 50, "the switch does not answer")
-	wantCode(t, r.cni.GCNetworkList(t.Context(), r.list, &libcni.GCArgs{}), 103, "does not support GC")
+	absent := newRig(t, bin, "1.1.0", filepath.Join(t.TempDir(), "agent.sock"))
+	wantCode(t, absent.cni.GetStatusNetworkList(t.Context(), absent.list), 50, "weft-agent on this node doesn't answer at")
+}
+
+func testGC(t *testing.T, bin string) {
+	agent := startAgent(t, goodAnswer)
+	r := newRig(t, bin, "1.1.0", agent.socket)
+	for _, keep := range [][]types.GCAttachment{{{ContainerID: "c1", IfName: "eth0"}, {ContainerID: "c2", IfName: "net1"}}, nil} {
+		if err := r.cni.GCNetworkList(t.Context(), r.list, &libcni.GCArgs{ValidAttachments: keep}); err != nil {
+			t.Fatal(err)
+		}
+		reqs := agent.requests()
+		gc := reqs[len(reqs)-1].GC
+		if gc == nil || gc.Config != "weft" || len(gc.Keep) != len(keep) || len(keep) > 0 && gc.Keep[1] != (cniwire.Attachment{ContainerID: "c2", IfName: "net1"}) {
+			t.Errorf("the agent was asked to collect %+v", gc)
+		}
+	}
+	asked := len(agent.requests())
+	wantCode(t, r.cni.GCNetworkList(t.Context(), r.list, nil), types.ErrInvalidNetworkConfig, "cni.dev/valid-attachments\" is missing")
+	if n := len(agent.requests()); n != asked {
+		t.Errorf("a GC without a list reached the agent: %+v", agent.requests()[asked:])
+	}
+}
+
+// testChained puts weft-cni behind a plugin that made something else: the result holds both.
+func testChained(t *testing.T, bin string) {
+	agent := startAgent(t, goodAnswer)
+	r := newRig(t, bin, "1.0.0", agent.socket)
+	first := `{"cniVersion":"1.0.0","interfaces":[{"name":"lo","sandbox":"/ns"}],"ips":[{"interface":0,"address":"127.0.0.1/8"}],"routes":[{"dst":"192.0.2.0/24"}],"dns":{"search":["example.com"]}}`
+	if err := os.WriteFile(filepath.Join(bin, "before"), []byte("#!/bin/sh\necho '"+first+"'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	list, err := libcni.ConfListFromBytes(fmt.Appendf(nil, `{"cniVersion":"1.0.0","name":"weft","plugins":[{"type":"before"},{"type":"weft-cni","tenant":"acme","network":"prod","socket":%q}]}`, agent.socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.cni.AddNetworkList(t.Context(), list, r.rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := types100.NewResultFromResult(res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Interfaces) != 3 || got.Interfaces[0].Name != "lo" || got.Interfaces[2].Name != "eth0" {
+		t.Errorf("interfaces: %+v", got.Interfaces)
+	}
+	if len(got.IPs) != 3 || *got.IPs[0].Interface != 0 || *got.IPs[1].Interface != 2 || *got.IPs[2].Interface != 2 {
+		t.Errorf("addresses: %+v", got.IPs)
+	}
+	if len(got.Routes) != 3 || len(got.DNS.Search) != 1 {
+		t.Errorf("routes %+v, DNS %+v", got.Routes, got.DNS)
+	}
 }
 
 func testNamespaceGone(t *testing.T, bin string) {

@@ -22,6 +22,7 @@ const (
 	delTimeout    = 20 * time.Second
 	checkTimeout  = 10 * time.Second
 	statusTimeout = 5 * time.Second
+	gcTimeout     = 60 * time.Second // it may have many to detach
 	undoTimeout   = 10 * time.Second
 )
 
@@ -31,7 +32,6 @@ const (
 	codeNotFound           uint = 100
 	codeConflict           uint = 101
 	codeExhausted          uint = 102
-	codeNotSupported       uint = 103
 )
 
 // Versions are the specification versions that the plugin speaks.
@@ -54,7 +54,7 @@ func (p *Plugin) Funcs() skel.CNIFuncs {
 		Del:    p.logged("DEL", p.Del),
 		Check:  p.logged("CHECK", p.Check),
 		Status: p.logged("STATUS", p.Status),
-		GC:     p.GC,
+		GC:     p.logged("GC", p.GC),
 	}
 }
 
@@ -80,20 +80,25 @@ func (p *Plugin) Add(call *skel.CmdArgs) error {
 	case resp.Interface == nil:
 		return asCNI(undo(conf.Socket, add, fmt.Errorf("weft-agent's answer to ADD holds no interface: are plugin and agent of one version?")))
 	}
-	if err := p.print(add, *resp.Interface, conf.CNIVersion); err != nil {
+	if err := p.print(add, *resp.Interface, conf); err != nil {
 		return asCNI(undo(conf.Socket, add, err))
 	}
 	return nil
 }
 
-func (p *Plugin) print(add cniwire.Add, iface cniwire.Interface, cniVersion string) error {
+// print writes the result in the version that the configuration asks for.
+func (p *Plugin) print(add cniwire.Add, iface cniwire.Interface, conf Config) error {
 	result, err := NewResult(add, iface)
 	if err != nil {
 		return err
 	}
-	versioned, err := result.GetAsVersion(cniVersion)
+	prev, err := previous(conf)
 	if err != nil {
-		return fmt.Errorf("state the result in version %s: %w", cniVersion, err)
+		return err
+	}
+	versioned, err := chain(prev, result).GetAsVersion(conf.CNIVersion)
+	if err != nil {
+		return fmt.Errorf("state the result in version %s: %w", conf.CNIVersion, err)
 	}
 	return versioned.PrintTo(p.Stdout)
 }
@@ -132,7 +137,7 @@ func (p *Plugin) Status(call *skel.CmdArgs) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
-	resp, err := Ask(ctx, conf.Socket, cniwire.Request{Status: &cniwire.Status{}})
+	resp, err := Ask(ctx, conf.Socket, cniwire.Request{Status: &cniwire.Status{Brief: true}})
 	switch {
 	case err != nil:
 		return types.NewError(codePluginNotAvailable, err.Error(), "")
@@ -144,10 +149,23 @@ func (p *Plugin) Status(call *skel.CmdArgs) error {
 	return nil
 }
 
-// GC is refused: libcni's own garbage collection calls DEL for what it finds stale, which is enough for the
-// runtimes that keep libcni's cache.
-func (p *Plugin) GC(*skel.CmdArgs) error {
-	return types.NewError(codeNotSupported, "weft-cni does not support GC: stale attachments are removed by DEL", "")
+// GC detaches the containers that were attached by this configuration and that the runtime doesn't name any more.
+func (p *Plugin) GC(call *skel.CmdArgs) error {
+	conf, err := ParseConfig(call.StdinData)
+	if err != nil {
+		return types.NewError(types.ErrInvalidNetworkConfig, err.Error(), "")
+	}
+	if conf.Valid == nil {
+		return types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("field %q is missing: GC without it would detach every container", validField), "")
+	}
+	gc := cniwire.GC{Config: conf.Name}
+	for _, v := range conf.Valid {
+		gc.Keep = append(gc.Keep, cniwire.Attachment{ContainerID: v.ContainerID, IfName: v.IfName})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), gcTimeout)
+	defer cancel()
+	_, err = Ask(ctx, conf.Socket, cniwire.Request{GC: &gc})
+	return asCNI(err)
 }
 
 // undo takes back an attachment whose ADD failed on the way, and returns why it failed.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 
 	"github.com/containernetworking/cni/pkg/skel"
 
@@ -18,14 +17,14 @@ func NewAdd(call *skel.CmdArgs) (cniwire.Add, Config, error) {
 	conf, confErr := ParseConfig(call.StdinData)
 	args, argsErr := ParseArgs(call.Args)
 	errs := []error{confErr, argsErr}
-	if prev := conf.PrevResult; len(prev) > 0 && string(prev) != "null" {
-		errs = append(errs, fmt.Errorf("field \"prevResult\": weft-cni makes the interface itself: put it first in the plugin list"))
-	}
+	prev, prevErr := previous(conf)
+	errs = append(errs, prevErr, checkChain(prev, call.IfName))
 
 	add := cniwire.Add{
 		Attachment: cniwire.Attachment{ContainerID: call.ContainerID, IfName: call.IfName},
 		Netns:      call.Netns,
 		Name:       args.Pod,
+		Config:     conf.Name,
 	}
 	place, placeErr := placeOf(conf, args)
 	add.Port, add.Network, add.Subnet = place.port, place.network, place.subnet
@@ -93,34 +92,6 @@ func mergeLabels(conf Config, args Args) (fabric.Labels, error) {
 		return nil, errors.Join(errs...)
 	}
 	return labels, errors.Join(errs...)
-}
-
-// askedMAC prefers the capability to CNI_ARGS: a runtime that fills in both (Multus) keeps the latter for
-// plugins that don't know the capability.
-func askedMAC(conf Config, args Args) (fabric.MAC, error) {
-	if conf.RuntimeConfig.MAC == "" {
-		return args.MAC, nil
-	}
-	mac, err := fabric.ParseMAC(conf.RuntimeConfig.MAC)
-	if err != nil {
-		return fabric.MAC{}, fmt.Errorf("field \"runtimeConfig.mac\": %w", err)
-	}
-	return mac, nil
-}
-
-func askedAddresses(conf Config, args Args) ([]netip.Addr, error) {
-	field, list := "runtimeConfig.ips", conf.RuntimeConfig.IPs
-	if len(list) == 0 {
-		field, list = "args.cni.ips", conf.Args.CNI.IPs
-	}
-	if len(list) == 0 {
-		return args.Addresses, nil
-	}
-	addrs, err := parseAddresses(list)
-	if err != nil {
-		return nil, fmt.Errorf("field %q: %w", field, err)
-	}
-	return addrs, nil
 }
 
 func first(a, b string) string {

@@ -31,7 +31,12 @@ func TestNewAdd(t *testing.T) {
 		{"kubernetes", `"tenant":"acme","network":"prod"`, `IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_INFRA_CONTAINER_ID=x;K8S_POD_UID=y;OTHER=z`, cniwire.Add{Network: net, Name: "shop/web-1"}},
 		{"repeated by Multus", `"tenant":"acme","network":"prod"`, `K8S_POD_NAME=web-1;K8S_POD_NAME=web-1`, cniwire.Add{Network: net, Name: "web-1"}},
 		{"MAC and IP of podman", `"tenant":"acme","network":"prod"`, `MAC=02:00:00:00:00:09;IP=10.0.0.9,fd00::9`, cniwire.Add{Network: net, MAC: mac, Addresses: []netip.Addr{ip4, ip6}}},
-		{"capabilities are stronger", `"tenant":"acme","network":"prod","runtimeConfig":{"mac":"02:00:00:00:00:09","ips":["10.0.0.9/24"]}`, `MAC=02:00:00:00:00:08;IP=10.0.0.8`, cniwire.Add{Network: net, MAC: mac, Addresses: []netip.Addr{ip4}}},
+		{"repeated by Multus otherwise", `"tenant":"acme","network":"prod"`, `IgnoreUnknown=1;K8S_POD_UID=a;K8S_POD_NAME=web-1;FOO=1;IgnoreUnknown=true;FOO=2;K8S_POD_UID=b`, cniwire.Add{Network: net, Name: "web-1"}},
+		{"in any order", `"tenant":"acme","network":"prod"`, `K8S_POD_UID=y;K8S_POD_NAME=web-1;OTHER=z;K8S_POD_INFRA_CONTAINER_ID=x;K8S_POD_NAMESPACE=shop;IgnoreUnknown=True`, cniwire.Add{Network: net, Name: "shop/web-1"}},
+		{"capabilities", `"tenant":"acme","network":"prod","runtimeConfig":{"mac":"02:00:00:00:00:09","ips":["10.0.0.9/24"]}`, ``, cniwire.Add{Network: net, MAC: mac, Addresses: []netip.Addr{ip4}}},
+		{"capabilities and arguments agree", `"tenant":"acme","network":"prod","runtimeConfig":{"mac":"02:00:00:00:00:09","ips":["10.0.0.9/24","fd00::9/64"]}`, `MAC=02:00:00:00:00:09;IP=10.0.0.9/24`, cniwire.Add{Network: net, MAC: mac, Addresses: []netip.Addr{ip4, ip6}}},
+		{"each place a family", `"tenant":"acme","network":"prod","runtimeConfig":{"ips":["10.0.0.9"]},"args":{"cni":{"ips":["10.0.0.9"]}}`, `IP=fd00::9`, cniwire.Add{Network: net, Addresses: []netip.Addr{ip4, ip6}}},
+		{"behind a plugin that made something else", `"tenant":"acme","network":"prod","prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"lo","sandbox":"/run/netns/c1"}]}`, ``, cniwire.Add{Network: net}},
 		{"conventions", `"tenant":"acme","network":"prod","args":{"cni":{"labels":[{"key":"app","value":"web"}],"ips":["fd00::9"]}}`, ``, cniwire.Add{Network: net, Labels: fabric.Labels{"app": "web"}, Addresses: []netip.Addr{ip6}}},
 		{"runtimes' own fields", `"tenant":"acme","network":"prod","capabilities":{"mac":true},"disableCheck":true,"dns":{},"ipam":{}`, ``, cniwire.Add{Network: net}},
 	}
@@ -42,7 +47,7 @@ func TestNewAdd(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.want.Attachment = cniwire.Attachment{ContainerID: "c1", IfName: "eth0"}
-			r.want.Netns = "/run/netns/c1"
+			r.want.Netns, r.want.Config = "/run/netns/c1", "weft"
 			if d := cmp.Diff(r.want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 				t.Error(d)
 			}
@@ -70,7 +75,12 @@ func TestNewAddRefuses(t *testing.T) {
 		{"no pair", `"tenant":"acme","network":"prod"`, `x`, `"x" is not KEY=value`},
 		{"bad MAC", `"tenant":"acme","network":"prod"`, `MAC=01:00:00:00:00:01`, "CNI_ARGS MAC: MAC address 01:00:00:00:00:01 is a group address"},
 		{"bad address", `"tenant":"acme","network":"prod","runtimeConfig":{"ips":["10.0.0"]}`, ``, `field "runtimeConfig.ips": "10.0.0" is not an IP address`},
-		{"chained", `"tenant":"acme","network":"prod","prevResult":{"cniVersion":"1.1.0"}`, ``, "put it first in the plugin list"},
+		{"behind a plugin that made the interface", `"tenant":"acme","network":"prod","prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"eth0","sandbox":"/run/netns/c1"}]}`, ``, "has made the container's interface eth0"},
+		{"previous result", `"tenant":"acme","network":"prod","prevResult":{"cniVersion":"1.1.0","ips":5}`, ``, `field "prevResult"`},
+		{"MAC of capability and arguments differ", `"tenant":"acme","network":"prod","runtimeConfig":{"mac":"02:00:00:00:00:09"}`, `MAC=02:00:00:00:00:08`, "asks for 02:00:00:00:00:09, and CNI_ARGS MAC for 02:00:00:00:00:08"},
+		{"addresses of capability and arguments differ", `"tenant":"acme","network":"prod","runtimeConfig":{"ips":["10.0.0.9"]}`, `IP=10.0.0.8`, "CNI_ARGS IP asks for 10.0.0.8"},
+		{"addresses of capability and conventions differ", `"tenant":"acme","network":"prod","runtimeConfig":{"ips":["10.0.0.9"]},"args":{"cni":{"ips":["10.0.0.8"]}}`, ``, `"args.cni.ips" asks for 10.0.0.8`},
+		{"neither true nor false", `"tenant":"acme","network":"prod"`, `IgnoreUnknown=perhaps`, "neither true nor false"},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ type Request struct {
 	Check  *Check  `json:"check,omitempty"`  // is it as Add left it?
 	Attach *Attach `json:"attach,omitempty"` // plug a tap for a declared Port
 	Detach *Detach `json:"detach,omitempty"` // unplug it
+	GC     *GC     `json:"gc,omitempty"`     // detach the containers that the runtime doesn't know any more
 	Status *Status `json:"status,omitempty"` // what is the agent's state?
 }
 
@@ -43,6 +44,8 @@ type Add struct {
 	Labels  fabric.Labels     `json:"labels,omitempty"`
 	// Name is for people: the pod's or the container's name.
 	Name string `json:"name,omitempty"`
+	// Config is the name of the runtime's network configuration: what a GC of that configuration is about.
+	Config string `json:"config,omitempty"`
 	// MAC and Addresses are asked for by the runtime; zero and empty leave them to the agent.
 	MAC       fabric.MAC   `json:"mac,omitzero"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
@@ -75,8 +78,18 @@ type Detach struct {
 	Port fabric.PortRef `json:"port"`
 }
 
+// GC asks to detach every container that was attached by the network configuration Config and is not in Keep. Those
+// of other configurations, and those that no configuration is known of, stay.
+type GC struct {
+	Config string       `json:"config"`
+	Keep   []Attachment `json:"keep"`
+}
+
 // Status asks for the agent's state.
-type Status struct{}
+type Status struct {
+	// Brief leaves out what the switch has to be asked for: the counters are those of the last time.
+	Brief bool `json:"brief,omitempty"`
+}
 
 // Response is one answer: Error, or the part that belongs to the request.
 type Response struct {
