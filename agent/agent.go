@@ -26,7 +26,6 @@ type Agent struct {
 	jobs    chan flowJob
 	plans   chan savedPlan
 	reports chan struct{}
-	redial  chan struct{} // the bridge has just been made
 	refused atomic.Uint64 // questions of the switch that weren't answered
 }
 
@@ -35,7 +34,7 @@ func New(cfg Config) *Agent {
 	life, stop := context.WithCancel(context.Background())
 	return &Agent{
 		cfg: cfg, life: life, stop: stop, events: make(chan func(*state)), jobs: make(chan flowJob, 1),
-		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1), redial: make(chan struct{}, 1),
+		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1),
 	}
 }
 
@@ -44,6 +43,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.stop()
 	defer context.AfterFunc(ctx, a.stop)()
 	s := newState(a.cfg.Node)
+	s.waitUntil = time.Now().Add(planGrace)
 	s.refused = &a.refused
 	a.loadPlan(s)
 	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop} {
@@ -64,11 +64,7 @@ func (a *Agent) loop(ctx context.Context, s *state) {
 			s.abandonWaiters()
 			return
 		case o := <-a.cfg.Database.Updates():
-			made := s.ovs.Bridge.DatapathID == "" && o.Bridge.DatapathID != ""
 			s.setOVS(o, time.Now())
-			if made {
-				signal(a.redial)
-			}
 		case event := <-a.events:
 			event(s)
 		case <-timer.C:
@@ -151,7 +147,11 @@ func (a *Agent) convergeBridge(s *state, now time.Time) {
 		return // the database is about to tell of it
 	}
 	want := tunnelSpec(a.cfg.VTEP, s.plan.Settings.VXLANPort)
-	if i, ok := s.ovs.Interface(tunnelPort); !ok || i.Type != want.Type || !maps.Equal(i.Options, want.Options) {
+	i, ok := s.ovs.Interface(tunnelPort)
+	if ok && !s.havePlan {
+		return // an earlier run made it as its plan said
+	}
+	if !ok || i.Type != want.Type || !maps.Equal(i.Options, want.Options) {
 		a.start(s, now, "tunnel port", func(ctx context.Context) error { return a.cfg.Database.AddPort(ctx, want) })
 	}
 }

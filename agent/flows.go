@@ -21,6 +21,8 @@ type flowState struct {
 	problem   string
 	// ports are the names that the switch gave its port numbers when the connection was made.
 	ports map[uint32]string
+	// sessions counts the connections of this run.
+	sessions uint64
 	// synced says that the switch holds what the renderer holds, so that a difference of renderings is enough.
 	synced bool
 	// dumpDue says that the switch is to be asked what it holds, although it should be known.
@@ -88,6 +90,8 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 		return
 	}
 	switch {
+	case f.found != nil && s.mayGetNewerPlan(now):
+		f.retryAt = s.waitUntil
 	case f.found != nil:
 		f.renderer.Sync(s.input())
 		ops := dataplane.Diff(f.found, canonical(f.renderer.Flows()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,7 +19,8 @@ const (
 	// minute): each time the kernel asks again, and Open vSwitch overhears the answer.
 	touchInterval = time.Minute
 	touchTimeout  = time.Second
-	discardPort   = 9 // RFC 863
+	touchRetry    = 100 * time.Millisecond // while the node has no tunnel address, as after a restart of vswitchd
+	discardPort   = 9                      // RFC 863
 )
 
 // Touch sends one empty datagram to a tunnel peer, for nothing but the neighbour discovery that goes before it.
@@ -43,36 +45,60 @@ func (a *Agent) touchLoop(ctx context.Context) {
 	if a.cfg.Touch == nil {
 		return
 	}
-	known := map[netip.Addr]time.Time{}
+	var t touched
 	for {
-		peers, err := ask(ctx, a, func(s *state) ([]netip.Addr, error) {
-			if s.datapath != ovs.Netdev {
-				return nil, nil
+		now, err := ask(ctx, a, func(s *state) (touched, error) {
+			n := touched{session: s.flows.sessions, at: map[netip.Addr]time.Time{}}
+			for _, p := range s.peersToTouch() {
+				n.at[p] = t.last(p, n.session)
 			}
-			return s.peers(), nil
+			return n, nil
 		})
 		if err != nil {
 			return
 		}
-		next := map[netip.Addr]time.Time{}
-		for _, p := range peers {
-			if last, ok := known[p]; ok && time.Since(last) < touchInterval {
-				next[p] = last
+		pause := touchInterval
+		for _, p := range slices.SortedFunc(maps.Keys(now.at), netip.Addr.Compare) {
+			if time.Since(now.at[p]) < touchInterval {
 				continue
 			}
 			if err := a.cfg.Touch(ctx, a.cfg.VTEP, p); err != nil {
 				a.cfg.Logger.Debug("peer", "error", err)
+				pause = touchRetry
+				continue
 			}
-			next[p] = time.Now()
+			now.at[p] = time.Now()
 		}
-		known = next
-		err = a.waitFor(ctx, wait{For: "other peers", Timeout: touchInterval, Condition: func(s *state) (bool, error) {
-			return s.datapath == ovs.Netdev && slices.ContainsFunc(s.peers(), func(p netip.Addr) bool { _, ok := next[p]; return !ok }), nil
+		t = now
+		err = a.waitFor(ctx, wait{For: "other peers", Timeout: pause, Condition: func(s *state) (bool, error) {
+			return s.flows.sessions != t.session || slices.ContainsFunc(s.peersToTouch(), func(p netip.Addr) bool { _, ok := t.at[p]; return !ok }), nil
 		}})
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
 	}
+}
+
+// touched says when peers were touched last in a session with the switch: a switch that has restarted knows none.
+type touched struct {
+	session uint64
+	at      map[netip.Addr]time.Time
+}
+
+// last returns when a peer was touched in a session; the zero time when it wasn't.
+func (t touched) last(p netip.Addr, session uint64) time.Time {
+	if t.session != session {
+		return time.Time{}
+	}
+	return t.at[p]
+}
+
+// peersToTouch returns the peers that the switch must know by itself: only the userspace datapath does.
+func (s *state) peersToTouch() []netip.Addr {
+	if s.datapath != ovs.Netdev {
+		return nil
+	}
+	return s.peers()
 }
 
 // peers returns the tunnel addresses of the plan's peers.

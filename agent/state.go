@@ -24,6 +24,8 @@ type state struct {
 	havePlan bool
 	fresh    bool
 	index    planIndex
+	// waitUntil bounds how long a plan from disk waits for the controller's before it changes a switch that forwards.
+	waitUntil time.Time
 
 	// ovs is the last state of the database that was connected; ovsProblem says why there is no connection now.
 	ovs        ovs.State

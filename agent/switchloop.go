@@ -34,27 +34,28 @@ type flowJob struct {
 // switchLoop keeps an OpenFlow connection and does the loop's jobs on it. Every connection begins with a dump:
 // what the switch holds is never assumed.
 func (a *Agent) switchLoop(ctx context.Context) {
-	backoff := minBackoff
+	said := ""
 	for ctx.Err() == nil {
-		err := a.switchSession(ctx, func() { backoff = minBackoff })
+		err := a.switchSession(ctx, func() { said = "" })
 		if ctx.Err() != nil {
 			return
 		}
-		if a.do(ctx, func(s *state) { s.switchGone(err) }) != nil {
-			return
+		if err.Error() != said {
+			said = err.Error()
+			if a.do(ctx, func(s *state) { s.switchGone(err) }) != nil {
+				return
+			}
 		}
 		select {
 		case <-ctx.Done():
-		case <-a.redial:
-			backoff = minBackoff / 2
-		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		case <-time.After(redialPause/2 + rand.N(redialPause/2)):
 		}
-		backoff = min(2*backoff, maxSwitchBackoff)
 	}
 }
 
-// maxSwitchBackoff is short: the switch is on this node, and while it has no flows nothing is forwarded.
-const maxSwitchBackoff = 2 * time.Second
+// redialPause is short and doesn't grow: the switch is on this node, trying costs next to nothing, and a switch without
+// flows forwards nothing.
+const redialPause = 100 * time.Millisecond
 
 // switchSession is the life of one connection.
 func (a *Agent) switchSession(ctx context.Context, connected func()) (err error) {
@@ -184,6 +185,7 @@ func applyAround(ctx context.Context, conn Flows, ops []dataplane.Op) (refused [
 func (s *state) switchConnected(ports map[uint32]string, flows []ovs.Flow) {
 	s.flows.connected, s.flows.problem, s.flows.busy, s.flows.synced = true, "", false, false
 	s.flows.ports, s.flows.retryAt = ports, time.Time{}
+	s.flows.sessions++
 	s.flowsFound(flows)
 }
 
