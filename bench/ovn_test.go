@@ -78,14 +78,15 @@ func (o *ovn) join(tb testing.TB, v vswitch, name, address string) {
 }
 
 // ovnCarrier builds two nodes with OVN: one logical switch, a port group, and an ACL that lets TCP and UDP pass
-// and tracks connections. It returns nil where OVN is not installed.
-func ovnCarrier(tb testing.TB, ns *namespaces) *carrier {
+// and tracks connections. It returns the nodes' tunnel addresses too, and nil where OVN is not installed.
+func ovnCarrier(tb testing.TB, ns *namespaces) (*carrier, []string) {
 	o := startOVN(tb)
 	if o == nil {
-		return nil
+		return nil, nil
 	}
 	c := &carrier{name: "OVN", nodes: []vswitch{newVswitch(tb), newVswitch(tb)}}
-	for i, address := range underlay(tb, ns, c.nodes) {
+	tunnels := underlay(tb, ns, c.nodes)
+	for i, address := range tunnels {
 		o.join(tb, c.nodes[i], fmt.Sprintf("n%d", i+1), address)
 	}
 	o.nb(tb, "ls-add", "ls0", "--", "pg-add", "pg0")
@@ -107,5 +108,5 @@ func ovnCarrier(tb testing.TB, ns *namespaces) *carrier {
 			return strings.Contains(c.nodes[node].vsctl(tb, "--if-exists", "get", "interface", ports[i], "external_ids"), `ovn-installed="true"`)
 		})
 	}
-	return c
+	return c, tunnels
 }
