@@ -166,7 +166,6 @@ type roamer struct {
 	mu      sync.Mutex
 	plan    plan.Node
 	changed chan struct{}
-	streams int
 }
 
 func (c *cluster) roam(name, vtep string) *roamer {
@@ -198,6 +197,8 @@ func (c *cluster) roam(name, vtep string) *roamer {
 
 // follow does what the agent's loop does: register, follow, and again.
 func (r *roamer) follow(ctx context.Context, vtep string) {
+	pace := time.NewTicker(200 * time.Millisecond) // as the agent does, it doesn't try at full speed
+	defer pace.Stop()
 	for ctx.Err() == nil {
 		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
 		err := r.up.Register(attempt, &weftv1.RegisterRequest{Vtep: vtep, Version: "test"})
@@ -205,11 +206,14 @@ func (r *roamer) follow(ctx context.Context, vtep string) {
 		if err == nil {
 			r.mu.Lock()
 			hash := plan.Hash(r.plan)
-			r.streams++
 			r.mu.Unlock()
 			err = r.up.Watch(ctx, &weftv1.WatchPlanRequest{HaveHash: hash[:]}, func(u *weftv1.PlanUpdate) error { return r.take(ctx, u) })
 		}
 		r.t.Logf("%s: %v", r.name, err)
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -435,8 +439,44 @@ func TestClusterSurvives(t *testing.T) {
 		c.writer.more(3)
 		t.Logf("%s: applied and enforced everywhere after %v", b.name, within.Round(10*time.Millisecond))
 	}
+	c.powerFailure()
+	c.writer.more(3)
 	c.writer.stop()
 	c.news("end")
+	c.compare()
+}
+
+// powerFailure ends everything at once, and starts it again.
+func (c *cluster) powerFailure() {
+	for _, p := range c.controllers {
+		p.kill()
+	}
+	for _, m := range c.etcd.Members {
+		m.Kill()
+	}
+	for _, m := range c.etcd.Members {
+		m.Start()
+	}
+	for _, p := range c.controllers {
+		p.start()
+	}
+}
+
+// A controller with the embedded store is killed during a stream of applies.
+func TestEmbeddedStoreSurvivesKills(t *testing.T) {
+	c := &cluster{t: t, controllers: []*process{newProcess(t, "a", nil)}}
+	c.eventually("the first apply", func(ctx context.Context, p *process) error {
+		_, err := p.admin.Intent.Apply(ctx, connect.NewRequest(&weftv1.ApplyRequest{Files: files(acme)}))
+		return err
+	})
+	c.writer = c.write()
+	for range 4 {
+		c.writer.more(5)
+		c.controllers[0].kill()
+		c.controllers[0].start()
+	}
+	c.writer.more(1)
+	c.writer.stop()
 	c.compare()
 }
 
@@ -461,6 +501,10 @@ func TestClusterSoak(t *testing.T) {
 		recover()
 		if random.IntN(2) == 0 {
 			c.writer.more(1 + random.IntN(20))
+		}
+		if random.IntN(8) == 0 {
+			t.Log("a power failure")
+			c.powerFailure()
 		}
 	}
 	c.writer.stop()
