@@ -176,7 +176,7 @@ func (c *fakeController) Report(_ context.Context, r *weftv1.ReportRequest) erro
 func (c *fakeController) host(n plan.Network) {
 	if !slices.ContainsFunc(c.plan.Networks, func(o plan.Network) bool { return o.ID == n.ID }) {
 		c.plan.Networks = append(c.plan.Networks, n)
-		c.plan.Tables = c.tables
+		c.plan.Tables = append(c.plan.Tables, slices.DeleteFunc(slices.Clone(c.tables), func(t firewall.Table) bool { return t.Network != n.ID })...)
 	}
 }
 
@@ -210,6 +210,9 @@ func (c *fakeController) LeaseBlock(_ context.Context, r *weftv1.LeaseBlockReque
 				next = next.Next()
 			}
 			block = netip.PrefixFrom(next, block.Bits())
+		}
+		if !sub.IPv4.Contains(block.Addr()) && !sub.IPv6.Contains(block.Addr()) {
+			return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("subnet %s of network %s has no free block", sub.Name, r.Network))
 		}
 		c.host(n)
 		c.plan.Routes = append(c.plan.Routes, plan.Route{Network: n.ID, Prefix: block, Node: c.plan.Name, VTEP: c.plan.Settings.VTEP, Lease: true, Subnet: sub.Name})

@@ -26,8 +26,9 @@ func (a *Agent) convergeLeases(s *state, now time.Time) {
 		return
 	}
 	idle := map[leaseKey]time.Time{}
+	all := s.all()
 	for _, r := range s.plan.Routes {
-		if !r.Lease || r.Node != s.node || s.blockInUse(r) {
+		if !r.Lease || r.Node != s.node || s.blockInUse(r, all) {
 			continue
 		}
 		k := leaseKey{poolKey{r.Network, r.Subnet, familyOf(r.Prefix.Addr())}, r.Prefix}
@@ -53,13 +54,13 @@ func (a *Agent) convergeLeases(s *state, now time.Time) {
 	}
 }
 
-// blockInUse reports whether an attachment has an address of a block.
-func (s *state) blockInUse(r plan.Route) bool {
-	for _, at := range s.all() {
-		if p, problem := s.resolve(at); problem == "" && p.Network != r.Network {
+// blockInUse reports whether one of all attachments has an address of a block.
+func (s *state) blockInUse(r plan.Route, all []attachment) bool {
+	for _, at := range all {
+		if !slices.ContainsFunc(at.Addresses, r.Prefix.Contains) {
 			continue
 		}
-		if slices.ContainsFunc(at.Addresses, r.Prefix.Contains) {
+		if p, problem := s.resolve(at); problem != "" || p.Network == r.Network {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/wire/cniwire"
 	"github.com/weftfabric/weft/wire/openflow"
 )
@@ -107,7 +108,7 @@ func TestManyAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.run()
 	r.ready()
-	const n = 40 // six blocks of eight
+	const n = 100 // thirteen blocks of eight
 	answers := make([]cniwire.Response, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -136,7 +137,7 @@ func TestManyAtOnce(t *testing.T) {
 	if got := r.controller.count("ResolveIdentity"); got != 1 {
 		t.Errorf("one label set was resolved %d times", got)
 	}
-	if got := r.controller.count("LeaseBlock"); got > 16 {
+	if got := r.controller.count("LeaseBlock"); got > 40 {
 		t.Errorf("%d blocks were leased", got)
 	}
 	for i := range n {
@@ -144,6 +145,39 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if s := r.db.State(); len(s.Interfaces) != 1 {
 		t.Errorf("%d interfaces are left", len(s.Interfaces)-1)
+	}
+}
+
+// A subnet that is used up is told clearly, for as long as it is.
+func TestExhausted(t *testing.T) {
+	r := newRig(t)
+	tiny := r.controller.networks["acme/prod"]
+	tiny.ID, tiny.Ref.Name, tiny.Blocks = 2, "tiny", []fabric.VNIBlock{{Base: 0x000200, Bits: 16}}
+	tiny.Subnets = []plan.Subnet{{Name: "web", IPv4: netip.MustParsePrefix("10.2.0.0/29"), Gateway4: netip.MustParseAddr("10.2.0.1")}}
+	tiny.Reserved = []netip.Addr{netip.MustParseAddr("10.2.0.1")}
+	r.controller.networks["acme/tiny"] = tiny
+	r.run()
+	r.ready()
+	request := func(i int) cniwire.Request {
+		a := addOf(fmt.Sprint("c", i), fmt.Sprint("/ns/", i), nil)
+		a.Network.Name = "tiny"
+		return cniwire.Request{Add: a}
+	}
+	for i := 1; i <= 5; i++ { // of eight: not the first, the gateway's and the last
+		r.mustAsk(request(i))
+	}
+	for range 2 {
+		resp := r.ask(request(6))
+		if resp.Error == nil || resp.Error.Code != cniwire.CodeExhausted || !strings.Contains(resp.Error.Message, "subnet web of network acme/tiny has no free block") {
+			t.Fatalf("the sixth of five addresses: %+v", resp)
+		}
+	}
+	r.mustAsk(cniwire.Request{Del: &cniwire.Del{Attachment: request(3).Add.Attachment}})
+	if in := r.mustAsk(request(6)).Interface; in.Addresses[0].String() != "10.2.0.4/29" {
+		t.Errorf("after a DEL: %v", in.Addresses)
+	}
+	if in := r.add("other", "/ns/9", nil); len(in.Addresses) != 2 {
+		t.Errorf("another network: %v", in)
 	}
 }
 
