@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weftfabric/weft/agent/ovs/ovstest"
 	"github.com/weftfabric/weft/lab"
 )
 
@@ -47,7 +46,6 @@ type carried struct {
 }
 
 func measurePackets(tb testing.TB, size packetsSize) *table {
-	ovstest.Require(tb)
 	ns := newNamespaces(tb)
 	r := labUp(tb, labSpec{nodes: 2, yaml: cniNetwork + allowPolicy})
 	// Each carrier has a NORMAL bridge beside it: a main thread asks all its ports in turn, so only carriers on the

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weftfabric/weft/agent/ovs/ovstest"
 )
 
 // peersEnv allows a benchmark to need what is not part of weft: it then fails where a peer is missing instead
@@ -52,8 +54,13 @@ type namespaces struct {
 	made int
 }
 
-// newNamespaces returns a maker of network namespaces, which go with the test.
-func newNamespaces(tb testing.TB) *namespaces { return &namespaces{tb: tb} }
+// newNamespaces returns a maker of network namespaces, which go with the test. It skips the test where root and
+// Open vSwitch are not to be had.
+func newNamespaces(tb testing.TB) *namespaces {
+	tb.Helper()
+	ovstest.Require(tb)
+	return &namespaces{tb: tb}
+}
 
 // add makes a namespace with its loopback up, and without IPv6 of its own.
 func (n *namespaces) add(part string) string {
