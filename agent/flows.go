@@ -10,6 +10,7 @@ import (
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
@@ -36,6 +37,11 @@ type flowState struct {
 	retryAt time.Time // of a dump that is due
 	// refused are flows that the switch refused, by key, with its reason. They are left out until they change.
 	refused map[dataplane.Key]refusal
+	// suspects are networks of which the switch may have refused a row of policy.
+	suspects []fabric.NetworkID
+	// unreadable are flows of ours that hold what we never write; alien says what they are, until the next dump.
+	unreadable []openflow.Flow
+	alien      []string
 	// enforced are the attachments that a barrier has confirmed, by interface.
 	enforced map[string]pipeline.Attachment
 	// left are the addresses whose connections the switch has to forget.
@@ -94,8 +100,8 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 		f.retryAt = s.waitUntil
 	case f.found != nil:
 		f.renderer.Sync(s.input())
-		ops := dataplane.Diff(f.found, canonical(f.renderer.Flows()))
-		f.found, f.dirty, f.retryAt = nil, false, time.Time{}
+		ops := dataplane.Resync(f.found, f.unreadable, canonical(f.renderer.Flows()))
+		f.found, f.unreadable, f.dirty, f.retryAt = nil, nil, false, time.Time{}
 		a.applyFlows(s, ops)
 	case !f.synced && now.Before(f.retryAt): // the loop comes back then
 	case !f.synced || f.dumpDue:
@@ -117,6 +123,7 @@ func canonical(flows []openflow.Flow) []openflow.Flow {
 
 // applyFlows sends operations to the switch; without any, what is rendered is enforced already.
 func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
+	s.forgetRefusals()
 	ops = slices.DeleteFunc(ops, s.flows.isRefused)
 	done := applied{attachments: s.input().Attachments, revision: s.revision, count: len(s.flows.renderer.Flows())}
 	s.noteLeft(done.attachments)
@@ -126,7 +133,7 @@ func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 		return
 	}
 	s.flows.mods += uint64(len(ops))
-	job := flowJob{kind: applyJob, ops: ops, then: done}
+	job := flowJob{kind: applyJob, ops: ops, then: done, needed: s.flows.needed()}
 	job.forget, job.forgotten = s.flows.toForget()
 	a.sendFlowJob(s, job)
 }
@@ -141,7 +148,7 @@ type applied struct {
 // enforce notes what a barrier has confirmed. A revision of which the switch refused a part is not enforced.
 func (s *state) enforce(d applied) {
 	s.flows.synced, s.flows.count = true, d.count
-	if len(s.flows.refused) == 0 {
+	if len(s.flows.refused) == 0 && len(s.flows.closed()) == 0 {
 		s.flows.revision = d.revision
 	}
 	s.flows.enforced = map[string]pipeline.Attachment{}
@@ -164,18 +171,10 @@ func (s *state) isEnforced(name string) bool {
 	return problem == "" && want.Identity == have.Identity && want.Network == have.Network && want.MAC == have.MAC && slices.Equal(want.Addresses, have.Addresses)
 }
 
-// isRefused reports whether the switch has refused exactly this addition; a flow that has changed is tried again.
+// isRefused reports whether the switch has refused exactly this addition.
 func (f *flowState) isRefused(op dataplane.Op) bool {
-	k := dataplane.KeyOf(op.Flow)
-	r, ok := f.refused[k]
-	if !ok {
-		return false
-	}
-	if op.Kind == dataplane.Delete || !dataplane.SameBody(r.flow, op.Flow) {
-		delete(f.refused, k)
-		return op.Kind == dataplane.Delete // it never got there
-	}
-	return true
+	r, ok := f.refused[dataplane.KeyOf(op.Flow)]
+	return ok && op.Kind == dataplane.Add && dataplane.SameBody(r.flow, op.Flow)
 }
 
 // refusedPort returns why the switch refuses a flow of the attachment with that port number, if it does.
@@ -206,11 +205,16 @@ func (a *Agent) sendFlowJob(s *state, j flowJob) {
 
 // flowsFound takes over what a dump said.
 func (s *state) flowsFound(flows []ovs.Flow) {
-	s.flows.found, s.flows.dumpDue = make([]openflow.Flow, len(flows)), false
-	counts := make([]pipeline.FlowCount, len(flows))
-	for i, fl := range flows {
-		s.flows.found[i] = fl.Flow
-		counts[i] = pipeline.FlowCount{Cookie: fl.Cookie, Packets: fl.Packets}
+	f := &s.flows
+	f.found, f.dumpDue, f.unreadable, f.alien = make([]openflow.Flow, 0, len(flows)), false, nil, nil
+	counts := make([]pipeline.FlowCount, 0, len(flows))
+	for _, fl := range flows {
+		if fl.Unreadable != "" {
+			f.unreadable, f.alien = append(f.unreadable, fl.Flow), append(f.alien, fl.Unreadable)
+			continue
+		}
+		f.found = append(f.found, fl.Flow)
+		counts = append(counts, pipeline.FlowCount{Cookie: fl.Cookie, Packets: fl.Packets})
 	}
 	s.flows.drops = map[string]uint64{}
 	for reason, n := range pipeline.Drops(counts) {
@@ -222,11 +226,15 @@ func (s *state) flowsFound(flows []ovs.Flow) {
 	s.flows.dumped++
 }
 
-// flowsRefused takes over that the switch refused some flows; a dump tells what it holds now.
-func (s *state) flowsRefused(refused []refusal, now time.Time) {
-	for _, r := range refused {
+// flowsRefused takes over that the switch refused some flows; a dump tells what it holds now. What was stopped goes on at
+// once, with the networks closed that lack a row.
+func (s *state) flowsRefused(o outcome, now time.Time) {
+	for _, r := range o.refused {
 		s.flows.refused[dataplane.KeyOf(r.flow)] = r
 	}
-	s.flows.synced, s.flows.dirty = false, true
-	s.flows.retryAt = now.Add(minBackoff/2 + rand.N(minBackoff/2))
+	s.flows.suspects = o.suspects
+	s.flows.synced, s.flows.dirty, s.flows.retryAt = false, true, time.Time{}
+	if !o.stopped {
+		s.flows.retryAt = now.Add(minBackoff/2 + rand.N(minBackoff/2))
+	}
 }

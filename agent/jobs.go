@@ -76,6 +76,9 @@ func (s *state) nextJob(now time.Time) time.Duration {
 		}
 		j.wanted = false
 	}
+	if f := &s.flows; f.dirty && f.connected && f.synced && !f.busy {
+		wait = time.Millisecond // what was rendered last is not what is wanted by now
+	}
 	if !s.flows.retryAt.IsZero() {
 		wait = min(wait, max(s.flows.retryAt.Sub(now), time.Millisecond))
 	}

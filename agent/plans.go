@@ -118,8 +118,12 @@ func (a *Agent) loadPlan(s *state) {
 		err = fmt.Errorf("it is the plan of node %s", n.Name)
 	}
 	if err != nil {
+		s.planProblem = fmt.Sprintf("the saved plan %s is not used: %v", a.cfg.PlanFile, err)
 		a.cfg.Logger.Warn("the saved plan is not used", "file", a.cfg.PlanFile, "error", err)
 		return
+	}
+	if info, err := os.Stat(a.cfg.PlanFile); err == nil {
+		s.planTime = info.ModTime()
 	}
 	s.setPlan(n, revision)
 	a.cfg.Logger.Info("starting with the saved plan", "file", a.cfg.PlanFile, "revision", revision)

@@ -98,7 +98,10 @@ func (s *state) report(version string) *weftv1.NodeReport {
 
 // problems returns what is not as it should be, for people.
 func (s *state) problems() []string {
-	out := slices.Concat(s.jobProblems(), s.flows.refusals())
+	out := slices.Concat(s.planProblems(), s.closedProblems(), s.jobProblems(), s.flows.refusals())
+	for _, a := range s.flows.alien {
+		out = append(out, "removed a flow with the fabric's cookie that nobody of the fabric wrote: "+a)
+	}
 	if s.ovsProblem != "" {
 		out = append(out, s.ovsProblem)
 	}

@@ -17,3 +17,11 @@ func (s *state) mayGetNewerPlan(now time.Time) bool {
 	return !s.fresh && s.controller == notConnected && now.Before(s.waitUntil) &&
 		slices.ContainsFunc(s.flows.found, func(f openflow.Flow) bool { return dataplane.Ours(f.Cookie) })
 }
+
+// planProblems says what is wrong with the plan on disk, until the controller's replaces it.
+func (s *state) planProblems() []string {
+	if s.planProblem == "" || s.fresh {
+		return nil
+	}
+	return []string{s.planProblem}
+}

@@ -24,6 +24,10 @@ type state struct {
 	havePlan bool
 	fresh    bool
 	index    planIndex
+	// planProblem says why the plan on disk is not used; planTime is when the controller confirmed the plan last, until it
+	// does in this run.
+	planProblem string
+	planTime    time.Time
 	// waitUntil bounds how long a plan from disk waits for the controller's before it changes a switch that forwards.
 	waitUntil time.Time
 
@@ -55,6 +59,9 @@ type state struct {
 	// placing counts the requests that are binding a Port; until they are done, a Port without an attachment may
 	// be about to get one.
 	placing int
+	// shields are the links of others that are shielded, with the port number that they had then; nil until the
+	// kernel was asked.
+	shields map[string]uint32
 	// refused counts the questions of the switch that weren't answered; it is counted outside the loop.
 	refused *atomic.Uint64
 	// orphansRemoved says that what an earlier run left half done is gone.
@@ -152,7 +159,10 @@ func (s *state) resolve(a attachment) (pipeline.Attachment, string) {
 
 // input is what the flows have to be rendered from.
 func (s *state) input() pipeline.Input {
-	in := pipeline.Input{Plan: s.plan}
+	in := pipeline.Input{Plan: s.plan, Closed: s.flows.closed()}
+	if shut := s.flows.shut(); len(shut) > 0 {
+		in.Plan.Identities = slices.DeleteFunc(slices.Clone(s.plan.Identities), func(i plan.Identity) bool { return slices.Contains(shut, i.Network) })
+	}
 	for _, i := range s.ovs.Interfaces {
 		if i.OFPort == 0 || s.flows.stale(i) {
 			continue
@@ -164,6 +174,9 @@ func (s *state) input() pipeline.Input {
 		a, ok := s.attachments[i.Name]
 		if !ok || i.ExternalIDs[keyIfaceStatus] == statusInactive {
 			continue
+		}
+		if a.Kind == kindBound && s.unfit(a, pluggedAs(i)) != "" {
+			continue // it is about to be unbound
 		}
 		if p, problem := s.resolve(a); problem == "" {
 			p.OFPort = i.OFPort

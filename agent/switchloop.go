@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
@@ -26,6 +28,8 @@ type flowJob struct {
 	kind jobKind
 	ops  []dataplane.Op
 	then applied
+	// needed tells the operations without which the others must not be made.
+	needed func(dataplane.Op) (fabric.NetworkID, bool)
 	// forget are the connections to forget after ops, those of the addresses forgotten.
 	forget    []openflow.Connections
 	forgotten []tracked
@@ -126,9 +130,15 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 	}
 	jobCtx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
-	refused, err := applyAround(jobCtx, conn, j.ops)
+	done, err := applyAround(jobCtx, conn, j)
 	if err != nil {
 		return err
+	}
+	if done.stopped {
+		return a.send(ctx, func(s *state) {
+			s.flows.busy = false
+			s.flowsRefused(done, time.Now())
+		})
 	}
 	if err := conn.Forget(jobCtx, j.forget); err != nil {
 		return err
@@ -138,8 +148,9 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 		for _, t := range j.forgotten {
 			delete(s.flows.left, t)
 		}
-		if len(refused) > 0 {
-			s.flowsRefused(refused, time.Now())
+		s.flows.suspects = nil
+		if len(done.refused) > 0 {
+			s.flowsRefused(done, time.Now())
 			return
 		}
 		s.enforce(j.then)
@@ -154,31 +165,62 @@ func dump(ctx context.Context, conn Flows) ([]ovs.Flow, error) {
 	return conn.Dump(ctx)
 }
 
-// applyAround applies operations, and goes around those that the switch refuses: one bad flow must not stop the
-// others. A refusal that names no operation is looked for by halves.
-func applyAround(ctx context.Context, conn Flows, ops []dataplane.Op) (refused []refusal, err error) {
-	for len(ops) > 0 {
+// outcome is what became of a list of operations.
+type outcome struct {
+	refused []refusal
+	// stopped says that the rest was not made, because the switch refused what it must not lack; suspects are the
+	// networks that may be concerned, when the switch didn't say.
+	stopped  bool
+	suspects []fabric.NetworkID
+}
+
+// applyAround applies a job's operations, and goes around those that the switch refuses: one bad flow must not stop the
+// others. A refusal that names no operation is looked for by halves. It stops before anything is opened: when a needed
+// operation is refused, or may be among what is divided.
+func applyAround(ctx context.Context, conn Flows, j flowJob) (out outcome, err error) {
+	for ops := j.ops; len(ops) > 0; {
 		err := conn.Apply(ctx, ops)
 		var no *ovs.RefusedError
 		switch {
 		case err == nil:
-			return refused, nil
+			return out, nil
 		case !errors.As(err, &no):
-			return refused, err
+			return out, err
 		case len(ops) == 1 || no.Index >= 0 && no.Index < len(ops):
 			bad := max(no.Index, 0)
-			refused = append(refused, refusal{flow: ops[bad].Flow, reason: no.Error()})
+			out.refused = append(out.refused, refusal{flow: ops[bad].Flow, reason: no.Error()})
+			if _, needed := j.needed(ops[bad]); needed {
+				out.stopped = true
+				return out, nil
+			}
 			ops = slices.Delete(slices.Clone(ops), bad, bad+1)
 		default:
-			first, err := applyAround(ctx, conn, ops[:len(ops)/2])
-			refused = append(refused, first...)
+			if out.suspects = j.networksOf(ops); len(out.suspects) > 0 {
+				out.stopped = true
+				return out, nil
+			}
+			half := j
+			half.ops = ops[:len(ops)/2]
+			first, err := applyAround(ctx, conn, half)
+			out.refused = append(out.refused, first.refused...)
 			if err != nil {
-				return refused, err
+				return out, err
 			}
 			ops = ops[len(ops)/2:]
 		}
 	}
-	return refused, nil
+	return out, nil
+}
+
+// networksOf returns the networks that needed operations belong to.
+func (j flowJob) networksOf(ops []dataplane.Op) []fabric.NetworkID {
+	found := map[fabric.NetworkID]bool{}
+	for _, op := range ops {
+		if n, ok := j.needed(op); ok {
+			found[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // switchConnected takes over what a new connection found.
@@ -186,6 +228,7 @@ func (s *state) switchConnected(ports map[uint32]string, flows []ovs.Flow) {
 	s.flows.connected, s.flows.problem, s.flows.busy, s.flows.synced = true, "", false, false
 	s.flows.ports, s.flows.retryAt = ports, time.Time{}
 	s.flows.sessions++
+	s.flows.refused, s.flows.suspects = map[dataplane.Key]refusal{}, nil // another switch may take them
 	s.flowsFound(flows)
 }
 

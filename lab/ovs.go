@@ -2,7 +2,9 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,35 +37,16 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	db := filepath.Join(dir, "conf.db")
-	if _, err := command(ctx, "ovsdb-tool", "create", db, ovsSchema); err != nil {
+	if _, err := command(ctx, "ovsdb-tool", "create", filepath.Join(dir, "conf.db"), ovsSchema); err != nil {
 		return fmt.Errorf("make the database of Open vSwitch: %w", err)
 	}
-	server, err := r.start(spec{name: string(n.Name) + "/ovsdb-server", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
-		"ovsdb-server", db, "--remote=p" + n.OVSDB(), "--unixctl=" + filepath.Join(dir, "ovsdb-server.ctl"), "-vconsole:warn"}})
-	if err != nil {
+	if err := r.startDatabase(ctx, n); err != nil {
 		return err
 	}
-	socket := strings.TrimPrefix(n.OVSDB(), "unix:")
-	if err := waitFor(ctx, server, ovsStart, "its socket", exists(socket)); err != nil {
+	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
 		return err
 	}
-	version, err := ovsVersion(ctx)
-	if err != nil {
-		return err
-	}
-	// What ovs-ctl writes on a real node.
-	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "ovs_version="+version,
-		"external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
-		return err
-	}
-	control := filepath.Join(dir, "ovs-vswitchd.ctl")
-	vswitchd, err := r.start(spec{name: string(n.Name) + "/ovs-vswitchd", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
-		"ovs-vswitchd", n.OVSDB(), "--unixctl=" + control, "-vconsole:warn"}})
-	if err != nil {
-		return err
-	}
-	if err := waitFor(ctx, vswitchd, ovsStart, "its socket", exists(control)); err != nil {
+	if err := r.startSwitch(ctx, n); err != nil {
 		return err
 	}
 	// ovs-vsctl returns when the switch has done it.
@@ -72,9 +55,50 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 		"--", "add-port", "br-ul", "eth0", "--", "set", "interface", "br-ul", fmt.Sprintf("mtu_request=%d", mtu)); err != nil {
 		return err
 	}
+	return n.addressUnderlay(ctx)
+}
+
+// addressUnderlay gives the node its tunnel address, as an operating system does when br-ul appears.
+func (n Node) addressUnderlay(ctx context.Context) error {
 	return runIP(ctx,
-		fmt.Sprintf("-n %s addr add %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
+		fmt.Sprintf("-n %s addr replace %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
 		fmt.Sprintf("-n %s link set br-ul up", n.Namespace))
+}
+
+// startDatabase starts the node's ovsdb-server and waits until it listens.
+func (r *Record) startDatabase(ctx context.Context, n Node) error {
+	socket := strings.TrimPrefix(n.OVSDB(), "unix:")
+	if err := removeSocket(socket); err != nil {
+		return err
+	}
+	p, err := r.start(spec{name: string(n.Name) + "/ovsdb-server", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
+		"ovsdb-server", filepath.Join(n.OVSDir(), "conf.db"), "--remote=p" + n.OVSDB(), "--unixctl=" + filepath.Join(n.OVSDir(), "ovsdb-server.ctl"), "-vconsole:warn"}})
+	if err != nil {
+		return err
+	}
+	return waitFor(ctx, p, ovsStart, "its socket", exists(socket))
+}
+
+// startSwitch starts the node's ovs-vswitchd and waits until it answers.
+func (r *Record) startSwitch(ctx context.Context, n Node) error {
+	control := filepath.Join(n.OVSDir(), "ovs-vswitchd.ctl")
+	if err := removeSocket(control); err != nil {
+		return err
+	}
+	p, err := r.start(spec{name: string(n.Name) + "/ovs-vswitchd", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
+		"ovs-vswitchd", n.OVSDB(), "--unixctl=" + control, "-vconsole:warn"}})
+	if err != nil {
+		return err
+	}
+	return waitFor(ctx, p, ovsStart, "its socket", exists(control))
+}
+
+// removeSocket removes what a daemon that was killed left, so that its presence means the new one.
+func removeSocket(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // ovsVersion returns the version of the installed vswitchd, such as 3.1.0.

@@ -17,6 +17,8 @@ const (
 	Add OpKind = iota + 1
 	// Delete removes the flow with exactly this key.
 	Delete
+	// Sweep removes every flow of the flow's table with exactly its cookie. It comes before all others of a list.
+	Sweep
 )
 
 // Op is one change of a bridge's flows.
@@ -54,6 +56,25 @@ func Diff(installed, desired []openflow.Flow) []Op {
 		}
 	}
 	return Ops(adds, deletes)
+}
+
+// Resync is Diff for a switch that also holds flows of ours that can't be read: of those only table and cookie are
+// known. They are swept, and what else was swept with them is added again, all in one list.
+func Resync(installed, unreadable, desired []openflow.Flow) []Op {
+	type name struct {
+		table  uint8
+		cookie uint64
+	}
+	swept := map[name]bool{}
+	var ops []Op
+	for _, f := range unreadable {
+		if n := (name{f.Table, f.Cookie}); Ours(f.Cookie) && !swept[n] {
+			swept[n] = true
+			ops = append(ops, Op{Sweep, openflow.Flow{Table: f.Table, Cookie: f.Cookie}})
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(installed), func(f openflow.Flow) bool { return swept[name{f.Table, f.Cookie}] })
+	return append(ops, Diff(left, desired)...)
 }
 
 // Ops returns operations that add (or replace) and delete flows, in the order of Diff.

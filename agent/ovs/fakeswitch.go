@@ -58,6 +58,13 @@ func (s *FakeSwitch) Restart(ports map[uint32]string) {
 	s.conns = map[*FakeFlows]bool{}
 }
 
+// Plant puts a flow into the switch that nobody has asked for.
+func (s *FakeSwitch) Plant(f Flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flows[dataplane.KeyOf(f.Flow)] = f
+}
+
 // Flows returns the switch's flows, sorted by dataplane.CompareFlows.
 func (s *FakeSwitch) Flows() []Flow {
 	s.mu.Lock()
@@ -136,10 +143,13 @@ func (f *FakeFlows) Apply(ctx context.Context, ops []dataplane.Op) error {
 			}
 		}
 		flow := op.Flow.Canonical()
-		if op.Kind == dataplane.Add {
+		switch op.Kind {
+		case dataplane.Add:
 			next[dataplane.KeyOf(flow)] = Flow{Flow: flow}
-		} else {
+		case dataplane.Delete:
 			delete(next, dataplane.KeyOf(flow))
+		case dataplane.Sweep:
+			maps.DeleteFunc(next, func(_ dataplane.Key, f Flow) bool { return f.Table == flow.Table && f.Cookie == flow.Cookie })
 		}
 	}
 	f.sw.flows = next

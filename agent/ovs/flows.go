@@ -14,6 +14,8 @@ import (
 type Flow struct {
 	openflow.Flow
 	Packets uint64
+	// Unreadable says why only table, priority and cookie of a flow are known: it holds what the fabric never writes.
+	Unreadable string
 }
 
 // RefusedError says that the switch did not take a list of operations, of which then none took effect.
@@ -61,19 +63,37 @@ func (f *Flows) Ports(ctx context.Context) (map[uint32]string, error) {
 	return out, nil
 }
 
-// Dump returns the flows of the switch in canonical form. Flows that the fabric could not have written are left
-// out.
+// Dump returns the flows of the switch in canonical form. Of flows that the fabric could not have written only those
+// with its cookie are told, as unreadable.
 func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
 	stats, err := f.conn.DumpFlows(ctx, openflow.FlowFilter{Table: openflow.AllTables})
-	var foreign *openflow.ForeignFlowError
-	if err != nil && !errors.As(err, &foreign) {
+	foreign, err := foreignFlows(err)
+	if err != nil {
 		return nil, err
 	}
-	out := make([]Flow, len(stats))
+	out := make([]Flow, len(stats), len(stats)+len(foreign))
 	for i, s := range stats {
 		out[i] = Flow{Flow: s.Canonical(), Packets: s.Packets}
 	}
-	return out, nil
+	return append(out, foreign...), nil
+}
+
+// foreignFlows returns the fabric's own among the flows that a dump couldn't read, and the error if there is another.
+func foreignFlows(err error) (own []Flow, other error) {
+	all, ok := err.(interface{ Unwrap() []error }) // DumpFlows joins them itself
+	if !ok {
+		return nil, err
+	}
+	for _, e := range all.Unwrap() {
+		var f *openflow.ForeignFlowError
+		if !errors.As(e, &f) {
+			return nil, err
+		}
+		if dataplane.Ours(f.Cookie) {
+			own = append(own, Flow{Flow: openflow.Flow{Table: f.Table, Priority: f.Priority, Cookie: f.Cookie}, Unreadable: f.Error()})
+		}
+	}
+	return own, nil
 }
 
 // Apply makes all changes as one atomic, ordered bundle. When it returns nil the switch has confirmed them by a
@@ -87,6 +107,8 @@ func (f *Flows) Apply(ctx context.Context, ops []dataplane.Op) error {
 			mod.Command = openflow.Add
 		case dataplane.Delete:
 			mod.Command = openflow.DeleteStrict
+		case dataplane.Sweep:
+			mod.Command, mod.CookieMask = openflow.Delete, ^uint64(0)
 		default:
 			return &RefusedError{Index: i, Err: fmt.Errorf("operation %d has no kind", i)}
 		}

@@ -42,6 +42,7 @@ const (
 	DropPostureDeny
 	DropUntracked
 	DropDHCPRefused // by the agent, in no table
+	DropPolicyIncomplete
 	lastReason
 )
 
@@ -121,6 +122,8 @@ func (r Reason) String() string {
 		return "policy-deny"
 	case DropPostureDeny:
 		return "posture-deny"
+	case DropPolicyIncomplete:
+		return "policy-incomplete"
 	case DropUntracked:
 		return "untracked"
 	case DropDHCPRefused:

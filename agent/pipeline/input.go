@@ -14,6 +14,8 @@ type Input struct {
 	Attachments []Attachment
 	// TunnelPort is the OpenFlow port number of the VXLAN port on br-int; 0 while there is none.
 	TunnelPort uint32
+	// Closed are networks of whose policy the switch lacks a part: their new connections are denied.
+	Closed []fabric.NetworkID
 }
 
 // Attachment is a workload's interface on this node's switch.

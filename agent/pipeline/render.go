@@ -39,6 +39,7 @@ const (
 	OwnerAttachment           // Name: the interface
 	OwnerRoute                // Network and Prefix
 	OwnerTable                // Network
+	OwnerClosed               // Network
 )
 
 // Owner names the object that a group of flows comes from. Each group depends on its object and on Settings, that
@@ -59,11 +60,12 @@ func (o Owner) Compare(p Owner) int {
 	)
 }
 
-func peerOwner(p plan.Peer) Owner         { return Owner{Kind: OwnerPeer, Name: string(p.Name)} }
-func networkOwner(n plan.Network) Owner   { return Owner{Kind: OwnerNetwork, Network: n.ID} }
-func identityOwner(i plan.Identity) Owner { return Owner{Kind: OwnerIdentity, Identity: i.ID} }
-func attachmentOwner(a Attachment) Owner  { return Owner{Kind: OwnerAttachment, Name: a.Interface} }
-func tableOwner(t firewall.Table) Owner   { return Owner{Kind: OwnerTable, Network: t.Network} }
+func peerOwner(p plan.Peer) Owner          { return Owner{Kind: OwnerPeer, Name: string(p.Name)} }
+func networkOwner(n plan.Network) Owner    { return Owner{Kind: OwnerNetwork, Network: n.ID} }
+func identityOwner(i plan.Identity) Owner  { return Owner{Kind: OwnerIdentity, Identity: i.ID} }
+func attachmentOwner(a Attachment) Owner   { return Owner{Kind: OwnerAttachment, Name: a.Interface} }
+func tableOwner(t firewall.Table) Owner    { return Owner{Kind: OwnerTable, Network: t.Network} }
+func closedOwner(n fabric.NetworkID) Owner { return Owner{Kind: OwnerClosed, Network: n} }
 func routeOwner(r plan.Route) Owner {
 	return Owner{Kind: OwnerRoute, Network: r.Network, Prefix: r.Prefix}
 }
@@ -116,6 +118,9 @@ func Groups(in Input) map[Owner][]openflow.Flow {
 	}
 	for _, t := range in.Plan.Tables {
 		out[tableOwner(t)] = policyFlows(t)
+	}
+	for _, n := range in.Closed {
+		out[closedOwner(n)] = closedFlows(n)
 	}
 	for _, a := range in.Attachments {
 		out[attachmentOwner(a)] = renderAttachment(s, a)

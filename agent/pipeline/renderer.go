@@ -31,6 +31,7 @@ type objects struct {
 	routes      map[Owner]plan.Route
 	tables      map[Owner]firewall.Table
 	attachments map[Owner]Attachment
+	closed      map[Owner]fabric.NetworkID
 }
 
 // claim is an owner's flow; of all claims of one key the first owner's is on the switch.
@@ -49,6 +50,7 @@ type Change struct {
 	Routes      []plan.Route
 	Tables      []firewall.Table
 	Attachments []Attachment
+	Closed      []fabric.NetworkID
 	Gone        []Owner
 }
 
@@ -73,6 +75,7 @@ func NewRenderer() *Renderer {
 			routes:      make(map[Owner]plan.Route),
 			tables:      make(map[Owner]firewall.Table),
 			attachments: make(map[Owner]Attachment),
+			closed:      make(map[Owner]fabric.NetworkID),
 		},
 		groups:  make(map[Owner][]openflow.Flow),
 		claims:  make(map[dataplane.Key][]claim),
@@ -88,6 +91,15 @@ func (r *Renderer) Flows() []openflow.Flow {
 	}
 	dataplane.SortFlows(out)
 	return out
+}
+
+// Flow returns the flow of a key.
+func (r *Renderer) Flow(k dataplane.Key) (openflow.Flow, bool) {
+	f := r.winner(k)
+	if f == nil {
+		return openflow.Flow{}, false
+	}
+	return *f, true
 }
 
 // Len returns the number of flows.
@@ -106,6 +118,7 @@ func (r *Renderer) Sync(in Input) Delta {
 	c.Routes, c.Gone = compare(o.routes, in.Plan.Routes, routeOwner, c.Gone)
 	c.Tables, c.Gone = compare(o.tables, in.Plan.Tables, tableOwner, c.Gone)
 	c.Attachments, c.Gone = compare(o.attachments, in.Attachments, attachmentOwner, c.Gone)
+	c.Closed, c.Gone = compare(o.closed, in.Closed, closedOwner, c.Gone)
 	return r.Apply(c)
 }
 
@@ -159,6 +172,8 @@ func (r *Renderer) store(c Change) map[Owner]bool {
 			delete(o.tables, gone)
 		case OwnerAttachment:
 			delete(o.attachments, gone)
+		case OwnerClosed:
+			delete(o.closed, gone)
 		}
 	}
 	for _, n := range c.Networks {
@@ -173,6 +188,7 @@ func (r *Renderer) store(c Change) map[Owner]bool {
 	put(o.routes, c.Routes, routeOwner, dirty)
 	put(o.tables, c.Tables, tableOwner, dirty)
 	put(o.attachments, c.Attachments, attachmentOwner, dirty)
+	put(o.closed, c.Closed, closedOwner, dirty)
 	if c.Settings != nil {
 		o.settings = *c.Settings
 		for owner := range r.groups {
@@ -248,6 +264,9 @@ func (r *Renderer) render(owner Owner) ([]openflow.Flow, bool) {
 	case OwnerAttachment:
 		a, ok := o.attachments[owner]
 		return renderAttachment(o.settings, a), ok
+	case OwnerClosed:
+		n, ok := o.closed[owner]
+		return closedFlows(n), ok
 	}
 	return nil, false
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -37,7 +37,7 @@ func listenEchoes(to netip.Addr) (*echoSocket, error) {
 	}
 	e.conn = conn.(*net.IPConn)
 	if err := e.conn.SetReadBuffer(echoBuffer); err != nil {
-		return nil, fmt.Errorf("%w, %v", err, conn.Close())
+		return nil, errors.Join(err, conn.Close())
 	}
 	return e, nil
 }

@@ -26,7 +26,7 @@ func steadyCommand(common *commonFlags) *cobra.Command {
 pings, and new TCP connections. It counts what isn't answered, and the longest time without an answer. Ctrl-C ends it.
 
 Without arguments it takes one pair of each kind that policy allows: on one node and across nodes, in one subnet and
-across subnets, containers and virtual machines. The exit code is 1 when anything was lost.`,
+across subnets, from containers to containers and virtual machines. The exit code is 1 when anything was lost.`,
 		Example: `  weft lab steady --for 30s
   weft lab steady acme/web-1:acme/web-2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
