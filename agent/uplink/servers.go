@@ -70,14 +70,31 @@ func (u *Uplink) order() ([]*connection, error) {
 	return append(append([]*connection(nil), u.servers[first:]...), u.servers[:first]...), nil
 }
 
-// prefer makes a controller the first to be asked.
+// prefer makes a controller the first to be asked, unless there is a plan stream: what the node has enforced goes to
+// the controller that told it what to enforce, which knows the plan of that revision.
 func (u *Uplink) prefer(server string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.streaming {
+		return
+	}
 	for i, c := range u.servers {
 		if c.server == server {
 			u.current = i
 		}
+	}
+}
+
+// stream makes a controller the first to be asked for as long as its plan stream lasts.
+func (u *Uplink) stream(server string) (ended func()) {
+	u.prefer(server)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.streaming = true
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.streaming = false
 	}
 }
 

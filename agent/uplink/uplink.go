@@ -20,11 +20,12 @@ import (
 // Uplink asks the controllers through clients, which bring the node's certificate along. Until the node has joined,
 // every call fails with CodeUnavailable and says why.
 type Uplink struct {
-	mu      sync.Mutex
-	servers []*connection
-	current int           // the one to ask first
-	absent  string        // why there are no servers
-	joined  chan struct{} // closed once there are
+	mu        sync.Mutex
+	servers   []*connection
+	current   int           // the one to ask first
+	streaming bool          // current has the plan stream
+	absent    string        // why there are no servers
+	joined    chan struct{} // closed once there are
 }
 
 // New returns an uplink of a node that has not joined yet; Member.Run makes it live.
@@ -41,7 +42,9 @@ func (u *Uplink) Watch(ctx context.Context, have *weftv1.WatchPlanRequest, updat
 		return err
 	}
 	c := servers[0]
+	ended := u.stream(c.server)
 	refused, err := watch(ctx, c.node, have, update)
+	ended()
 	if refused == nil && err != nil && ctx.Err() == nil {
 		u.leave(c.server)
 		return named(c.server, len(servers), err)

@@ -182,6 +182,34 @@ func TestStreamMovesOn(t *testing.T) {
 	}
 }
 
+// A call that another controller had to answer doesn't draw the node away from the controller of its plan stream.
+func TestCallsStayWithTheStream(t *testing.T) {
+	r := newRig(t)
+	a, b := r.server(t), r.server(t)
+	u := r.uplink(t, a.url, b.url)
+	err := u.Watch(t.Context(), &weftv1.WatchPlanRequest{}, func(*weftv1.PlanUpdate) error {
+		has, other := a, b
+		if b.calls.Load() > 0 {
+			has, other = b, a
+		}
+		has.err.Store(connect.NewError(connect.CodeUnavailable, errors.New("etcd was slow")))
+		for range 2 {
+			if err := u.Register(t.Context(), &weftv1.RegisterRequest{}); err != nil {
+				t.Error(err)
+			}
+		}
+		if has.calls.Load() != 3 || other.calls.Load() != 2 {
+			t.Errorf("%d calls of the stream's controller, %d of the other", has.calls.Load(), other.calls.Load())
+		}
+		return errDone
+	})
+	if !errors.Is(err, errDone) {
+		t.Error(err)
+	}
+}
+
+var errDone = errors.New("done")
+
 func TestUpdateErrorIsReturned(t *testing.T) {
 	r := newRig(t)
 	wrong := errors.New("the plan doesn't fit")

@@ -184,6 +184,8 @@ func (s *Store) commit(ctx context.Context, b state.Batch, revision uint64, guar
 		return false, fmt.Errorf("the change has %d parts, more than this etcd accepts in a transaction: apply it in several parts, or start etcd with a larger --max-txn-ops", len(puts))
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return false, fmt.Errorf("the change is larger than this etcd accepts: apply it in several parts, or start etcd with a larger --max-request-bytes")
+	case err != nil && unanswered(err):
+		return false, fmt.Errorf("etcd doesn't answer, so the change may have been made or not; make it again: %w", err)
 	case err != nil:
 		return false, fmt.Errorf("etcd: %w", err)
 	case resp.Succeeded:
