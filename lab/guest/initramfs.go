@@ -11,6 +11,9 @@ import (
 //go:embed init.sh
 var initScript []byte
 
+//go:embed dhcp-event.sh
+var dhcpScript []byte
+
 // Files are what a guest is made of.
 type Files struct {
 	// Dir holds vmlinuz and modules/, as `make guest` leaves them.
@@ -38,8 +41,8 @@ func (f Files) Check() error {
 	return nil
 }
 
-// The guest needs no more than a network card on the PCI bus.
-var guestModules = [...]string{"virtio_pci", "virtio_net"}
+// The guest needs no more than a network card on the PCI bus, and packet sockets for its DHCP client.
+var guestModules = [...]string{"virtio_pci", "virtio_net", "af_packet"}
 
 // WriteInitramfs writes the guest's root file system as an uncompressed cpio archive.
 func WriteInitramfs(w io.Writer, f Files) error {
@@ -56,7 +59,7 @@ func WriteInitramfs(w io.Writer, f Files) error {
 		return err
 	}
 	c := &cpioWriter{w: w}
-	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp", "modules"} {
+	for _, dir := range []string{"bin", "dev", "etc", "proc", "sys", "tmp", "modules"} {
 		c.write(entry{name: dir, mode: modeDir})
 	}
 	// The kernel opens it before init runs.
@@ -64,6 +67,7 @@ func WriteInitramfs(w io.Writer, f Files) error {
 	c.write(entry{name: "bin/busybox", mode: modeProgram, content: busybox})
 	c.write(entry{name: "bin/sh", mode: modeLink, content: []byte("busybox")})
 	c.write(entry{name: "bin/weft-lab-probe", mode: modeProgram, content: probe})
+	c.write(entry{name: "bin/dhcp-event", mode: modeProgram, content: dhcpScript})
 	for i, m := range modules {
 		c.write(entry{name: fmt.Sprintf("modules/%02d-%s.ko", i, m.name), mode: modeFile, content: m.content})
 	}

@@ -15,9 +15,10 @@ type Machine struct {
 	Tap               string
 	MAC               fabric.MAC
 	MTU               int
-	Addresses         []netip.Prefix
-	Gateways          []netip.Addr
-	Listen            []string // services of the responder
+	// Addresses and Gateways are the workload's. The guest is told of the IPv6 ones only: for IPv4 it asks DHCP.
+	Addresses []netip.Prefix
+	Gateways  []netip.Addr
+	Listen    []string // services of the responder
 	// Control is the unix socket that leads to the guest's second serial line; Console is the file that
 	// receives what the first one prints.
 	Control, Console string
@@ -38,14 +39,20 @@ func (m Machine) Command() []string {
 
 // cmdline is what the guest's init reads.
 func (m Machine) cmdline() string {
-	return fmt.Sprintf("console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable random.trust_cpu=on weft.name=%s weft.mtu=%d weft.addr=%s weft.gw=%s weft.listen=%s",
-		m.Name, m.MTU, join(m.Addresses), join(m.Gateways), strings.Join(m.Listen, ","))
-}
-
-func join[T fmt.Stringer](list []T) string {
-	out := make([]string, len(list))
-	for i, v := range list {
-		out[i] = v.String()
+	dhcp := "off"
+	var addresses, gateways []string
+	for _, a := range m.Addresses {
+		if a.Addr().Is4() {
+			dhcp = "on"
+		} else {
+			addresses = append(addresses, a.String())
+		}
 	}
-	return strings.Join(out, ",")
+	for _, g := range m.Gateways {
+		if g.Is6() {
+			gateways = append(gateways, g.String())
+		}
+	}
+	return fmt.Sprintf("console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable random.trust_cpu=on weft.name=%s weft.dhcp=%s weft.addr6=%s weft.gw6=%s weft.listen=%s",
+		m.Name, dhcp, strings.Join(addresses, ","), strings.Join(gateways, ","), strings.Join(m.Listen, ","))
 }

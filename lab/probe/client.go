@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -95,8 +96,11 @@ func (c *Client) receive() {
 	in := bufio.NewScanner(c.conn)
 	in.Buffer(make([]byte, 64<<10), maxLine)
 	for in.Scan() {
+		// A serial line echoes requests until the guest tells it not to: what has other fields is no answer.
 		var a Answer
-		if json.Unmarshal(in.Bytes(), &a) != nil {
+		d := json.NewDecoder(bytes.NewReader(in.Bytes()))
+		d.DisallowUnknownFields()
+		if d.Decode(&a) != nil {
 			continue
 		}
 		c.mu.Lock()
