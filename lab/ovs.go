@@ -43,7 +43,13 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := r.startDatabase(ctx, n); err != nil {
 		return err
 	}
-	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
+	version, err := ovsVersion(ctx)
+	if err != nil {
+		return err
+	}
+	// What ovs-ctl writes on a real node.
+	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "ovs_version="+version,
+		"external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
 		return err
 	}
 	if err := r.startSwitch(ctx, n); err != nil {

@@ -124,15 +124,18 @@ func (m Member) join(ctx context.Context) (*apiclient.Credentials, error) {
 func (m Member) joinAny(ctx context.Context, key *ecdsa.PrivateKey) (*apiclient.Credentials, string, error) {
 	var errs []error
 	for _, s := range spread(m.Servers, m.Node) {
-		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-		c, err := apiclient.Join(ctx, apiclient.JoinRequest{Server: s, Token: m.Token, Node: m.Node, Key: key})
+		attempt, cancel := context.WithTimeout(ctx, joinTimeout)
+		c, err := apiclient.Join(attempt, apiclient.JoinRequest{Server: s, Token: m.Token, Node: m.Node, Key: key})
 		cancel()
 		if err == nil || final(err) {
 			return c, s, err
 		}
 		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	return nil, "", errors.Join(errs...)
+	return nil, "", together(errs)
 }
 
 // key returns the node's key, which is made the first time.
@@ -149,6 +152,9 @@ func (m Member) key() (*ecdsa.PrivateKey, error) {
 
 // final reports whether joining again can't help.
 func final(err error) bool {
+	if !connect.IsWireError(err) {
+		return false // the connection's, not the controller's
+	}
 	switch connect.CodeOf(err) {
 	case connect.CodeUnauthenticated, connect.CodeInvalidArgument, connect.CodeAlreadyExists, connect.CodePermissionDenied:
 		return true

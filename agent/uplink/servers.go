@@ -130,7 +130,16 @@ func ask[T any](ctx context.Context, u *Uplink, do func(context.Context, weftv1c
 			break
 		}
 	}
-	return none, errors.Join(errs...)
+	return none, together(errs)
+}
+
+// together makes one line of the errors of several controllers. It has the Connect code of the first.
+func together(errs []error) error {
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; %w", all, err)
+	}
+	return all
 }
 
 // try gives a call a part of the time when there are others to ask.

@@ -25,6 +25,7 @@ import (
 type server struct {
 	weftv1connect.UnimplementedNodeServiceHandler
 	url   string
+	ca    *pki.CA
 	calls atomic.Int32
 	err   atomic.Pointer[connect.Error]
 	end   chan struct{} // ends plan streams
@@ -36,6 +37,19 @@ func (s *server) answer() error {
 		return err
 	}
 	return nil
+}
+
+func (s *server) Join(_ context.Context, req *connect.Request[weftv1.JoinRequest]) (*connect.Response[weftv1.JoinResponse], error) {
+	if err := s.answer(); err != nil {
+		return nil, err
+	}
+	public, err := pki.ParseRequest(req.Msg.Csr)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.ca.Issue(pki.Request{
+		Subject: pki.Subject{Role: pki.RoleNode, Name: req.Msg.Node}, Public: public, Now: time.Now(), Validity: pki.NodeValidity}, rand.Reader)
+	return connect.NewResponse(&weftv1.JoinResponse{Certificate: cert, Ca: s.ca.Certificate.Raw}), err
 }
 
 func (s *server) Register(context.Context, *connect.Request[weftv1.RegisterRequest]) (*connect.Response[weftv1.RegisterResponse], error) {
@@ -91,8 +105,9 @@ func newRig(t *testing.T) rig {
 
 func (r rig) server(t *testing.T) *server {
 	t.Helper()
-	s := &server{end: make(chan struct{})}
+	s := &server{ca: r.ca, end: make(chan struct{})}
 	mux := http.NewServeMux()
+	mux.Handle(weftv1connect.NewJoinServiceHandler(s))
 	mux.Handle(weftv1connect.NewNodeServiceHandler(s))
 	h := httptest.NewUnstartedServer(mux)
 	h.EnableHTTP2 = true
@@ -241,6 +256,45 @@ func TestCallsBeforeJoining(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestJoinsWhereItCan(t *testing.T) {
+	r := newRig(t)
+	without, s := r.server(t), r.server(t)
+	without.err.Store(connect.NewError(connect.CodeUnavailable, errors.New("no etcd")))
+	token, err := r.ca.NewToken(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := uplink.Member{
+		Servers: []string{"https://127.0.0.1:1", without.url, s.url}, Node: "n1", Token: token.String(), Dir: t.TempDir(),
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	u := uplink.New()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx, u) }()
+	if err := u.Register(t.Context(), &weftv1.RegisterRequest{}); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefusedTokenEnds(t *testing.T) {
+	r := newRig(t)
+	s := r.server(t)
+	s.err.Store(connect.NewError(connect.CodeUnauthenticated, errors.New("the token expired")))
+	token, err := r.ca.NewToken(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := uplink.Member{Servers: []string{s.url, s.url}, Node: "n1", Token: token.String(), Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Now: time.Now}
+	if err := m.Run(t.Context(), uplink.New()); connect.CodeOf(err) != connect.CodeUnauthenticated || s.calls.Load() != 1 {
+		t.Errorf("%d calls, %v", s.calls.Load(), err)
 	}
 }
 
