@@ -49,6 +49,9 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Defer(func() { _ = os.RemoveAll(dir) })
+			if err := os.CopyFS(filepath.Join(e.WorkDir, "examples"), os.DirFS("../examples")); err != nil {
+				return err
+			}
 			startController(t, filepath.Join(dir, "c"))
 			startAgent(t, filepath.Join(dir, "a"))
 			e.Setenv("WEFT_SERVER", "unix://"+filepath.Join(dir, "c"))

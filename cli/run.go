@@ -125,7 +125,7 @@ this machine.`,
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		groupDeclare: {a.validateCommand(), a.planCommand(), a.applyCommand(), a.deleteCommand(), a.schemaCommand()},
-		groupObserve: {a.getCommand(), a.describeCommand(), a.statusCommand(), a.nodesCommand(), a.graphCommand()},
+		groupObserve: {a.getCommand(), a.describeCommand(), a.statusCommand(), a.nodesCommand(), a.graphCommand(), a.auditCommand()},
 		groupOperate: {a.portCommand(), a.tokenCommand(), a.backupCommand()},
 	} {
 		for _, c := range commands {

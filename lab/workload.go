@@ -64,6 +64,9 @@ func Load(paths []string, stdin io.Reader, nodes int) (Topology, error) {
 	t := Topology{Sources: sources, Intent: intent}
 	seen := map[string]bool{}
 	for _, doc := range foreign {
+		if strings.HasPrefix(doc.APIVersion, topology.AuditAPIPrefix) {
+			continue
+		}
 		if doc.APIVersion != APIVersion || doc.Kind != "Workload" {
 			problems = append(problems, doc.Problem("kind", "%s %s is unknown: the lab knows Workload of %s", doc.APIVersion, doc.Kind, APIVersion))
 			continue

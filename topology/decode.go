@@ -12,6 +12,9 @@ import (
 // declared kinds, and Decode hands them on unread.
 const LabAPIPrefix = "lab.weft.dev/"
 
+// AuditAPIPrefix starts the apiVersion of what audits ask and answer, which may stand there too.
+const AuditAPIPrefix = "audit.weft.dev/"
+
 // Document is a document of another API, decoded by whoever owns that API.
 type Document struct {
 	File       string
@@ -84,7 +87,7 @@ func decodeDocument(doc document) (*Object, *Document, Problems) {
 	switch {
 	case len(d.problems) > 0:
 		return nil, nil, d.problems
-	case strings.HasPrefix(api, LabAPIPrefix):
+	case strings.HasPrefix(api, LabAPIPrefix), strings.HasPrefix(api, AuditAPIPrefix):
 		return nil, &Document{File: doc.file, Line: doc.line, APIVersion: api, Kind: kind, root: doc.root}, nil
 	case api != APIVersion:
 		d.fault(child(doc.root, "apiVersion"), "apiVersion", "%q is not known: write %s", clip(api), APIVersion)

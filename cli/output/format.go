@@ -15,8 +15,10 @@ const (
 	Wide  Format = "wide" // Table with more columns
 	JSON  Format = "json"
 	YAML  Format = "yaml"
-	Text  Format = "text" // a drawing in characters
-	Dot   Format = "dot"  // the language of Graphviz
+	Text  Format = "text"  // a drawing in characters
+	Dot   Format = "dot"   // the language of Graphviz
+	CSV   Format = "csv"   // comma-separated values (RFC 4180)
+	SARIF Format = "sarif" // findings with file and line, SARIF 2.1.0
 )
 
 // ParseFormat returns the format named s, which must be one of those that the command offers.

@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weftfabric/weft/audit"
+	"github.com/weftfabric/weft/cli/output"
+	"github.com/weftfabric/weft/topology"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Prove and explain who can reach whom",
+		Long: `Answer questions about policy on files, offline: who can reach whom and by which rule. The answers are exact for the
+classes of workloads that are looked at, and computed from the rules that the fabric enforces.
+
+A class is a network with a set of labels. Declared Ports and the lab's Workloads make up classes, and so do label sets
+that policies mention and no declared workload has. docs/audit.md says what counts, and what is not covered.`,
+		Example: `  weft audit reach -f topology/
+  weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/`,
+	}
+	makeGroup(cmd)
+	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand())
+	return cmd
+}
+
+// audited is what an audit starts from.
+type audited struct {
+	intent    *topology.Intent
+	workloads []audit.Workload
+	foreign   []topology.Document
+}
+
+// audited reads and checks the files; problems are reported, and errors end the command.
+func (a *app) audited(cmd *cobra.Command, files filesFlag) (audited, error) {
+	sources, err := files.read(cmd, a)
+	if err != nil {
+		return audited{}, err
+	}
+	in := audited{}
+	var problems, more topology.Problems
+	in.intent, in.foreign, problems = topology.Load(sources)
+	if len(problems.Errors()) == 0 {
+		in.workloads, more = audit.WorkloadsOf(in.intent, in.foreign)
+		problems = append(problems, more...)
+	}
+	a.report(problems)
+	if errs := problems.Errors(); len(errs) > 0 {
+		fmt.Fprintf(a.Stderr, "%s; nothing to audit\n", count(len(errs), "error"))
+		return audited{}, reported(ExitRefused)
+	}
+	return in, nil
+}
+
+func (a *app) auditReachCommand() *cobra.Command {
+	var (
+		files  filesFlag
+		format formatFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "reach [FROM TO] -f FILE",
+		Short: "Show which connections policy allows, and by which rules",
+		Long: `Show the connections that policy allows between classes of workloads, all pairs or from FROM to TO. Pairs without
+any are left out; replies are not connections.
+
+FROM and TO are workloads (tenant/name) or classes (tenant/network:key=value,key=value; "tenant/network:" means all
+classes of the network). -o csv prints a matrix.`,
+		Example: `  weft audit reach -f topology/
+  weft audit reach acme/web-1 acme/db-1 -f topology/
+  weft audit reach acme/prod:app=web acme/prod: -f topology/ -o json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 0 && len(args) != 2 {
+				return usage(cmd, "name both FROM and TO, or neither")
+			}
+			return nil
+		},
+	}
+	files.register(cmd, "what to audit")
+	format.register(cmd, output.Table, output.JSON, output.CSV)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		of, err := format.parse(cmd)
+		if err != nil {
+			return err
+		}
+		in, err := a.audited(cmd, files)
+		if err != nil {
+			return err
+		}
+		q := audit.Question{}
+		if len(args) == 2 {
+			q = audit.Question{From: args[0], To: args[1]}
+		}
+		r, err := audit.ReachOf(in.intent, in.workloads, q)
+		if err != nil {
+			return refused("%w", err)
+		}
+		return a.print(of, r, func() error {
+			if of == output.CSV {
+				return r.WriteCSV(a.Stdout)
+			}
+			return a.printReach(r)
+		})
+	}
+	return cmd
+}
+
+func (a *app) printReach(r audit.Reach) error {
+	g := output.Grid{Header: []string{"FROM", "TO", "CONNECTIONS", "EGRESS BY", "INGRESS BY"}}
+	for _, row := range r.Rows {
+		for _, c := range row.Connections {
+			g.Add(output.C(row.From), output.C(row.To), output.C(c.Text()), output.C(c.Egress.String()), output.C(c.Ingress.String()))
+		}
+	}
+	if err := g.Write(a.Stdout, a.stdoutStyle()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%d classes, %s: connections in %d, none in %d, networks not joined in %d\n",
+		len(r.Classes), count(r.Pairs, "pair"), len(r.Rows), r.Pairs-len(r.Rows)-r.Unjoined, r.Unjoined)
+	return err
+}
+
+func (a *app) auditWhyCommand() *cobra.Command {
+	var (
+		files  filesFlag
+		format formatFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "why FROM TO SERVICE -f FILE",
+		Short: "Explain a decision tier by tier",
+		Long: `Explain what policy decides for connections from FROM to TO, tier by tier, with the file and line of each rule that
+matches. SERVICE is tcp/80, udp/53, sctp/7, icmp/8, icmp/3/4, icmpv6/128 or protocol/47.
+
+FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained. This is
+what policy says; whether switches carry it out is not looked at yet. The exit code doesn't depend on the verdict.`,
+		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/
+  weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json`,
+		Args: cobra.ExactArgs(3),
+	}
+	files.register(cmd, "what to audit")
+	format.register(cmd, output.Text, output.JSON)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		of, err := format.parse(cmd)
+		if err != nil {
+			return err
+		}
+		in, err := a.audited(cmd, files)
+		if err != nil {
+			return err
+		}
+		why, err := audit.WhyOf(in.intent, in.workloads, audit.Question{From: args[0], To: args[1]}, args[2])
+		if err != nil {
+			return refused("%w", err)
+		}
+		return a.print(of, why, func() error {
+			for i, x := range why.Explanations {
+				if i > 0 {
+					fmt.Fprintln(a.Stdout)
+				}
+				if err := a.printExplanation(x, why.Service); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (a *app) printExplanation(x audit.Explanation, service string) error {
+	style := a.stdoutStyle()
+	verdict := style.Paint(output.Bad, "denied")
+	if x.Allowed {
+		verdict = style.Paint(output.Good, "allowed")
+	}
+	if !x.Joined {
+		_, err := fmt.Fprintf(a.Stdout, "%s -> %s %s: %s: their networks are not joined by Peerings of both sides\n", x.From, x.To, service, verdict)
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "%s -> %s %s: %s\n", x.From, x.To, service, verdict)
+	for _, part := range []struct {
+		name      string
+		addresses []string
+	}{{"sources", x.Sources}, {"destinations", x.Destinations}} {
+		if len(part.addresses) > 0 {
+			fmt.Fprintf(a.Stdout, "%s: %v\n", part.name, part.addresses)
+		}
+	}
+	fmt.Fprintf(a.Stdout, "packet: %s\n", x.Witness)
+	return a.printSteps(x.Steps)
+}
+
+func (a *app) printSteps(steps []audit.Step) error {
+	g := output.Grid{Header: []string{"DIRECTION", "TIER", "ACTION", "RULE", "AT"}}
+	for _, s := range steps {
+		action := "no rule"
+		colour := output.Plain
+		if s.Rule != nil {
+			action = s.Rule.Action
+			colour = map[string]output.Colour{"allow": output.Good, "deny": output.Bad}[action]
+		}
+		rule := ""
+		if s.Rule != nil {
+			rule = s.Rule.String()
+		}
+		g.Add(output.C(s.Direction), output.C(s.Tier), output.Cell{Text: action, Colour: colour}, output.C(rule), output.C(s.Rule.At()))
+	}
+	return g.Write(a.Stdout, a.stdoutStyle())
+}
