@@ -30,7 +30,7 @@ func (a *Agent) controllerLoop(ctx context.Context) {
 			return
 		}
 		a.cfg.Logger.Warn("no plan stream from the controller", "error", err, "retry", backoff)
-		if a.do(ctx, func(s *state) { s.controller = err.Error() }) != nil {
+		if a.do(ctx, func(s *state) { s.controllerGone(err, time.Now()) }) != nil {
 			return
 		}
 		select {
@@ -148,10 +148,16 @@ func (a *Agent) savePlans(ctx context.Context) {
 			a.cfg.Logger.Error("can't save the plan: a restart without the controller would use an older one", "error", err)
 		}
 	}
+	confirm := time.NewTicker(confirmInterval)
+	defer confirm.Stop()
 	for {
 		select {
 		case p := <-a.plans:
 			write(p)
+		case <-confirm.C:
+			if a.cfg.PlanFile != "" {
+				a.confirmPlan(ctx)
+			}
 		case <-ctx.Done():
 			select {
 			case p := <-a.plans:

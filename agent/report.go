@@ -133,6 +133,7 @@ func (s *state) problems() []string {
 func (s *state) status(node fabric.NodeName, version string) *cniwire.AgentStatus {
 	reason := s.notReady()
 	return &cniwire.AgentStatus{
+		Plan: s.planStatus(time.Now()), Problems: s.problems(),
 		Node: string(node), Version: version, Ready: reason == "", Reason: reason, Datapath: string(s.datapath),
 		Controller: s.controller, Revision: s.flows.revision, Attachments: len(s.attachments), Flows: s.flows.count,
 		Drops: maps.Clone(s.flows.drops),

@@ -16,21 +16,31 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var format formatFlag
+	var (
+		format formatFlag
+		agent  bool
+		socket socketFlag
+	)
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the controller, the nodes, and what is not enforced yet",
 		Long: `Show the controller with its revision, the controllers that are alive when there are several, every node with what it
 enforces, the packets that nodes dropped by reason, and the objects that some node does not enforce yet.`,
 		Example: `  weft status
-  weft status -o json`,
+  weft status -o json
+  weft status --agent     # of this machine's agent alone, also while the controller is away`,
 		Args: cobra.NoArgs,
 	}
 	format.register(cmd, output.Table, output.JSON, output.YAML)
+	socket.register(cmd)
+	cmd.Flags().BoolVar(&agent, "agent", false, "show this machine's agent, and ask no controller")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
+		}
+		if agent {
+			return a.agentStatus(cmd.Context(), socket.value(a), of)
 		}
 		client, err := a.client(cmd)
 		if err != nil {

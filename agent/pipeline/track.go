@@ -46,6 +46,9 @@ func stateBase(o *flowsOf) {
 	// To a peer: its node decides. New connections are remembered as pending, so that replies are looked at once.
 	o.add(TableState, 900, when(sending, established), to(TableDeliver))
 	o.add(TableState, 900, when(sending, related), to(TableDeliver))
+	for _, f := range families() {
+		o.add(TableState, 895, append(when(sending, fresh), answerOfUnknown(f)...), to(TableDeliver))
+	}
 	o.add(TableState, 890, when(sending, fresh), to(TableCommit))
 	o.drop(TableState, 880, DropUntracked, sending)
 
@@ -62,4 +65,16 @@ func stateBase(o *flowsOf) {
 	}
 	o.add(TableState, 500, when(fresh), to(TableIdentity))
 	o.drop(TableState, 0, DropUntracked)
+}
+
+// answerOfUnknown matches TCP segments that go on with a connection that the tracker has forgotten, as after a restart
+// of vswitchd, and that look like a service's to its client. Remembering the connection by such a segment would turn its
+// ends around, and policy would then be asked for the wrong direction; the client's next segment shows the right one.
+func answerOfUnknown(f family) []openflow.FieldMatch {
+	const (
+		syn       = 0x02
+		ephemeral = 0x8000 // where the usual ranges of clients' ports begin (ip_local_port_range: 32768)
+	)
+	return when(f.any(), openflow.Exact(openflow.IPProto, protoTCP), openflow.Masked(openflow.TCPFlags, 0, syn),
+		openflow.Masked(openflow.TCPSrc, 0, ephemeral), openflow.Masked(openflow.TCPDst, ephemeral, ephemeral))
 }

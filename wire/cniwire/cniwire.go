@@ -6,6 +6,7 @@ package cniwire
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -143,4 +144,16 @@ type AgentStatus struct {
 	Attachments int               `json:"attachments"`
 	Flows       int               `json:"flows"`
 	Drops       map[string]uint64 `json:"drops,omitempty"` // packets by reason
+
+	Plan     *PlanStatus `json:"plan,omitempty"`     // missing while the agent has none
+	Problems []string    `json:"problems,omitempty"` // what is not as it should be
+}
+
+// PlanStatus says which plan the agent works by.
+type PlanStatus struct {
+	Revision uint64 `json:"revision"`
+	// FromDisk says that the controller has not confirmed the plan in this run of the agent.
+	FromDisk bool `json:"fromDisk,omitempty"`
+	// Confirmed is when the controller confirmed it last: now, while the agent is connected to it.
+	Confirmed time.Time `json:"confirmed,omitzero"`
 }
