@@ -1,8 +1,10 @@
 package controller_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -21,6 +23,7 @@ import (
 	"github.com/weftfabric/weft/controller/store/etcdtest"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
+	"github.com/weftfabric/weft/wire/apiclient"
 	"github.com/weftfabric/weft/wire/planwire"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
@@ -162,6 +165,7 @@ type roamer struct {
 	t    *testing.T
 	up   *uplink.Uplink
 	name fabric.NodeName
+	dir  string // of its credentials
 
 	mu      sync.Mutex
 	plan    plan.Node
@@ -178,7 +182,7 @@ func (c *cluster) roam(name, vtep string) *roamer {
 		Servers: c.servers(), Node: fabric.NodeName(name), Token: token.Msg.Token, Dir: c.t.TempDir(),
 		Logger: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Now: time.Now,
 	}
-	r := &roamer{t: c.t, up: uplink.New(), name: m.Node, plan: plan.Node{Name: m.Node}, changed: make(chan struct{})}
+	r := &roamer{t: c.t, up: uplink.New(), name: m.Node, dir: m.Dir, plan: plan.Node{Name: m.Node}, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -333,7 +337,7 @@ func (c *cluster) compare() {
 	c.t.Logf("%d applies were acknowledged, none is lost; revision %d", len(acked), first.Revision)
 }
 
-// samePlans makes sure that a controller compiles the plans that the nodes have.
+// samePlans makes sure that a controller compiles the plans that the nodes have, and knows that they have them.
 func (c *cluster) samePlans(p *process) {
 	c.t.Helper()
 	c.until(p.cfg.Name+" has the nodes' plans", func(ctx context.Context) error {
@@ -348,6 +352,30 @@ func (c *cluster) samePlans(p *process) {
 		}
 		return nil
 	})
+	for _, r := range c.nodes {
+		r.mu.Lock()
+		hash := plan.Hash(r.plan)
+		r.mu.Unlock()
+		credentials, err := apiclient.LoadCredentials(r.dir)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		client := newClient(c.t, p.server, credentials)
+		c.until(p.cfg.Name+" has the plan of "+string(r.name), func(ctx context.Context) error {
+			stream, err := client.Node.WatchPlan(ctx, connect.NewRequest(&weftv1.WatchPlanRequest{HaveHash: hash[:]}))
+			if err != nil {
+				return err
+			}
+			defer func() { _ = stream.Close() }()
+			if !stream.Receive() {
+				return stream.Err()
+			}
+			if stream.Msg().Snapshot {
+				c.t.Errorf("%s compiles another plan for %s than the node has", p.cfg.Name, r.name)
+			}
+			return nil
+		})
+	}
 }
 
 // until tries again until something succeeds.
@@ -439,11 +467,39 @@ func TestClusterSurvives(t *testing.T) {
 		c.writer.more(3)
 		t.Logf("%s: applied and enforced everywhere after %v", b.name, within.Round(10*time.Millisecond))
 	}
+	c.withoutMajority()
+	c.writer.more(3)
 	c.powerFailure()
 	c.writer.more(3)
 	c.writer.stop()
 	c.news("end")
 	c.compare()
+}
+
+// withoutMajority kills two of three members of etcd until every controller says that it knows nothing any more.
+func (c *cluster) withoutMajority() {
+	c.t.Helper()
+	lost := c.etcd.Members[:2]
+	for _, m := range lost {
+		m.Kill()
+	}
+	for _, p := range c.controllers {
+		c.until(p.cfg.Name+" says that it has lost etcd", func(ctx context.Context) error {
+			_, err := p.admin.Intent.List(ctx, connect.NewRequest(&weftv1.ListRequest{}))
+			if connect.CodeOf(err) == connect.CodeUnavailable && strings.Contains(err.Error(), "has lost its etcd") {
+				return nil
+			}
+			return fmt.Errorf("it answers %w", cmp.Or(err, errors.New("as if nothing had happened")))
+		})
+	}
+	before := len(c.writer.acknowledged())
+	_, err := c.controllers[0].admin.Intent.Apply(c.t.Context(), connect.NewRequest(&weftv1.ApplyRequest{Files: files(acmePolicy[4:])}))
+	if after := len(c.writer.acknowledged()); err == nil || after != before {
+		c.t.Errorf("without a majority of etcd %d applies were acknowledged; one answered %v", after-before, err)
+	}
+	for _, m := range lost {
+		m.Start()
+	}
 }
 
 // powerFailure ends everything at once, and starts it again.
