@@ -1,0 +1,80 @@
+package verify_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/controller/compile"
+	"github.com/weftfabric/weft/controller/compile/compiletest"
+	"github.com/weftfabric/weft/verify"
+)
+
+// inputOf makes a question of what a node's flows are rendered from.
+func inputOf(in pipeline.Input) verify.Input {
+	out := verify.Input{Plan: in.Plan, TunnelPort: in.TunnelPort, Flows: pipeline.Render(in)}
+	for _, a := range in.Attachments {
+		out.Attachments = append(out.Attachments, verify.Attachment(a))
+	}
+	return out
+}
+
+// examples returns the input of every node of every example.
+func examples(t testing.TB) map[string]pipeline.Input {
+	t.Helper()
+	dirs, err := filepath.Glob("../examples/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	out := make(map[string]pipeline.Input)
+	for _, dir := range dirs {
+		world := compiletest.Example(t, dir, 3)
+		plans := compile.Plans(world.State)
+		for _, node := range compiletest.NodeNames(3) {
+			in := pipeline.Input{Plan: plans[node], TunnelPort: 1}
+			for _, w := range world.Workloads {
+				if w.Node == node {
+					in.Attachments = append(in.Attachments, pipeline.Attachment{
+						Interface: w.Name, OFPort: uint32(len(in.Attachments) + 2), Network: world.State.Networks[w.Network].ID,
+						Identity: w.Identity, MAC: w.MAC, Addresses: w.Addresses})
+				}
+			}
+			out[filepath.Base(dir)+"/"+string(node)] = in
+		}
+	}
+	return out
+}
+
+// golden returns the input of one of the pipeline's goldens.
+func golden(t testing.TB, name string) pipeline.Input {
+	t.Helper()
+	archive, err := txtar.ParseFile("../agent/pipeline/testdata/" + name + ".txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in pipeline.Input
+	if err := json.Unmarshal(archive.Files[0].Data, &in); err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// TestRenderedFlowsAreRight: what the pipeline renders keeps its promises.
+func TestRenderedFlowsAreRight(t *testing.T) {
+	inputs := examples(t)
+	for _, name := range []string{"no-plan", "one-port", "two-tenants"} {
+		inputs[name] = golden(t, name)
+	}
+	for name, in := range inputs {
+		t.Run(name, func(t *testing.T) {
+			r := verify.Verify(inputOf(in))
+			t.Logf("%d flows, %d questions, %d lookups, %d classes of %d pairs", r.Flows, r.Questions, r.Lookups, r.Classes, r.Pairs)
+			for _, f := range r.Findings {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+}
