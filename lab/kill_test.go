@@ -28,7 +28,9 @@ func TestKills(t *testing.T) {
 	k.under(t, func() {}) // the first packet between two nodes may be lost while Open vSwitch asks for the other's MAC
 	t.Run("nothing", func(t *testing.T) { k.lossless(t, func() {}) })
 	t.Run("agent", func(t *testing.T) {
+		before := rightThings(t, n)
 		k.lossless(t, func() { k.cycle(t, n, Agent) })
+		wantUntouched(t, before, rightThings(t, n))
 	})
 	t.Run("agent of a new version", func(t *testing.T) {
 		if err := r.UseBinaries(newVersion(k.t, r.BinDir)); err != nil {
