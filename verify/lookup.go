@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/weftfabric/weft/wire/openflow"
@@ -13,45 +12,41 @@ import (
 // its id. Where flows of one priority overlap, each of them may win: if they do different things, all are followed.
 func (r *run) find(s *state, number uint8, yield func(*state, *flow)) {
 	c := r.tables.candidates(s, number)
-	r.walk(s, number, live(c), nil, yield)
+	r.walk(s, number, r.live(c), nil, yield)
 }
 
 // live drops conjunctions that lack a clause.
-func live(candidates []*flow) []*flow {
+func (r *run) live(candidates []*flow) []*flow {
 	if !slices.ContainsFunc(candidates, func(f *flow) bool { return f.soft }) {
 		return candidates
 	}
-	type place struct {
-		priority uint16
-		id       uint32
-	}
-	clauses := make(map[place]uint64)
-	counts := make(map[place]uint8)
-	each := func(f *flow, do func(place, openflow.Conjunction)) {
-		for _, a := range f.Actions {
-			if c, ok := a.(openflow.Conjunction); ok {
-				do(place{f.Priority, c.ID}, c)
-			}
+	found := r.clausesOf(candidates)
+	out := make([]*flow, 0, len(candidates))
+	for _, f := range candidates {
+		if !f.soft || slices.ContainsFunc(f.clauses, func(c clause) bool { return found[c.slot] == c.all }) {
+			out = append(out, f)
 		}
 	}
 	for _, f := range candidates {
-		each(f, func(p place, c openflow.Conjunction) {
-			clauses[p] |= 1 << c.Clause
-			counts[p] = c.Count
-		})
-	}
-	return slices.DeleteFunc(candidates, func(f *flow) bool {
-		if !f.soft {
-			return false
+		for _, c := range f.clauses {
+			found[c.slot] = 0
 		}
-		alive := false
-		each(f, func(p place, c openflow.Conjunction) { alive = alive || full(clauses[p], counts[p]) })
-		return !alive
-	})
+	}
+	return out
 }
 
-// full reports whether all clauses from 1 to n are set.
-func full(clauses uint64, n uint8) bool { return clauses == (1<<n-1)<<1 }
+// clausesOf returns the clauses among flows, by the slots of their conjunctions. The caller clears the result.
+func (r *run) clausesOf(flows []*flow) []uint64 {
+	if r.scratch == nil {
+		r.scratch = make([]uint64, r.tables.conjunctions)
+	}
+	for _, f := range flows {
+		for _, c := range f.clauses {
+			r.scratch[c.slot] |= c.bit
+		}
+	}
+	return r.scratch
+}
 
 // walk goes through candidates; soft are the conjunctive flows of the current priority that packets of s match.
 func (r *run) walk(s *state, number uint8, candidates []*flow, soft []*flow, yield func(*state, *flow)) {
@@ -117,32 +112,34 @@ func (r *run) take(s *state, f *flow, rest []*flow, yield func(*state, *flow)) {
 
 // conjunction looks for a conjunction all of whose clauses are among soft. It reports false if there is none.
 func (r *run) conjunction(s *state, number uint8, soft []*flow, yield func(*state, *flow)) bool {
-	clauses := make(map[uint32]uint64)
-	counts := make(map[uint32]uint8)
+	found := r.clausesOf(soft)
+	var ids []uint32
 	for _, f := range soft {
-		for _, a := range f.Actions {
-			if c, ok := a.(openflow.Conjunction); ok {
-				clauses[c.ID] |= 1 << c.Clause
-				counts[c.ID] = c.Count
+		for _, c := range f.clauses {
+			if found[c.slot] == c.all && !slices.Contains(ids, c.id) {
+				ids = append(ids, c.id)
 			}
 		}
 	}
-	var effects []string
-	for _, id := range slices.Sorted(maps.Keys(clauses)) {
-		if !full(clauses[id], counts[id]) {
-			continue
+	for _, f := range soft {
+		for _, c := range f.clauses {
+			found[c.slot] = 0
 		}
+	}
+	slices.Sort(ids)
+	var effects []string
+	for _, id := range ids {
 		t := s.clone()
 		t.setNum(openflow.ConjID, uint64(id))
-		found := slices.DeleteFunc(r.tables.candidates(t, number), func(f *flow) bool { return f.soft })
-		if len(found) == 0 {
+		rows := slices.DeleteFunc(r.tables.candidates(t, number), func(f *flow) bool { return f.soft })
+		if len(rows) == 0 {
 			continue
 		}
-		if slices.Contains(effects, found[0].effect) {
+		if slices.Contains(effects, rows[0].effect) {
 			continue // another conjunction of this priority does the same
 		}
-		effects = append(effects, found[0].effect)
-		r.walk(t, number, found, nil, func(u *state, f *flow) {
+		effects = append(effects, rows[0].effect)
+		r.walk(t, number, rows, nil, func(u *state, f *flow) {
 			u.setNum(openflow.ConjID, 0)
 			for _, member := range soft {
 				u.path = &step{member, u.path}

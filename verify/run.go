@@ -15,7 +15,8 @@ type run struct {
 	// asked.
 	bridge bool
 	// leaf receives the parts of the set as they end.
-	leaf func(*state)
+	leaf    func(*state)
+	scratch []uint64
 	// steps counts lookups.
 	steps int
 }

@@ -17,6 +17,16 @@ type flow struct {
 	// each other.
 	effect string
 	number int
+	// clauses are the conjunctions that a soft flow is a member of.
+	clauses []clause
+}
+
+// clause is a clause of a conjunction; slot numbers the conjunction of one table and priority.
+type clause struct {
+	slot int
+	id   uint32
+	bit  uint64
+	all  uint64 // the bits of all clauses
 }
 
 // table is the flows of one table. Those with the same mask on the key fields form a group, in which a hash finds
@@ -46,19 +56,34 @@ type tables struct {
 	flows    []*flow
 	// carriers are the fields that an identity can be moved to.
 	carriers map[openflow.Field]bool
+	// conjunctions is how many slots there are.
+	conjunctions int
 }
 
 // compileTables makes flows ready for lookups.
 func compileTables(flows []openflow.Flow) *tables {
 	t := &tables{}
 	unread := unreadRegisters(flows)
+	type place struct {
+		table    uint8
+		priority uint16
+		id       uint32
+	}
+	slots := make(map[place]int)
 	for i := range flows {
 		f := &flow{Flow: flows[i], number: i}
 		f.Match = f.Match.Canonical()
 		conjunctions := 0
 		for _, a := range f.Actions {
-			if _, ok := a.(openflow.Conjunction); ok {
+			if c, ok := a.(openflow.Conjunction); ok {
 				conjunctions++
+				p := place{f.Table, f.Priority, c.ID}
+				slot, ok := slots[p]
+				if !ok {
+					slot = len(slots)
+					slots[p] = slot
+				}
+				f.clauses = append(f.clauses, clause{slot, c.ID, 1 << c.Clause, (1<<c.Count - 1) << 1})
 			}
 		}
 		f.soft = conjunctions > 0 && conjunctions == len(f.Actions)
@@ -70,6 +95,7 @@ func compileTables(flows []openflow.Flow) *tables {
 		t.add(f)
 	}
 	t.carriers = carriersOf(flows)
+	t.conjunctions = len(slots)
 	return t
 }
 

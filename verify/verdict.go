@@ -26,6 +26,7 @@ type roles struct{ src, dst *classes }
 
 func (v *verifier) verdicts() {
 	v.indexSubjects()
+	var pairs []verdictPair
 	for _, d := range []firewall.Direction{firewall.Egress, firewall.Ingress} {
 		first := tableEgress
 		if d == firewall.Ingress {
@@ -40,15 +41,16 @@ func (v *verifier) verdicts() {
 			n := &v.in.Plan.Networks[i]
 			for _, m := range v.reachable(n) {
 				for _, f := range families() {
-					v.verdictsOf(d, n.ID, m, f, r)
+					pairs = append(pairs, v.verdictPairs(d, n.ID, m, f, r)...)
 				}
 			}
 		}
 	}
+	v.inParallel(len(pairs), func(w *verifier, i int) { w.verdict(&pairs[i]) })
 }
 
-// verdictsOf asks about all pairs of two networks.
-func (v *verifier) verdictsOf(d firewall.Direction, n, m fabric.NetworkID, f family, r roles) {
+// verdictPairs returns all pairs of two networks.
+func (v *verifier) verdictPairs(d firewall.Direction, n, m fabric.NetworkID, f family, r roles) (pairs []verdictPair) {
 	ends := func(id fabric.NetworkID) (all, here []fabric.Identity) {
 		here = slices.DeleteFunc(v.localIdentities(id, f), func(i fabric.Identity) bool { return !v.known[i] })
 		all = here
@@ -65,10 +67,11 @@ func (v *verifier) verdictsOf(d firewall.Direction, n, m fabric.NetworkID, f fam
 	for _, src := range r.src.of(sources) {
 		for _, dst := range r.dst.of(targets) {
 			if any(src, localSources) || any(dst, localTargets) {
-				v.verdict(&verdictPair{d, src, dst, f})
+				pairs = append(pairs, verdictPair{d, src, dst, f})
 			}
 		}
 	}
+	return pairs
 }
 
 func (v *verifier) verdict(p *verdictPair) {

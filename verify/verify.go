@@ -3,7 +3,9 @@ package verify
 import (
 	"cmp"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/firewall"
@@ -143,6 +145,33 @@ func (v *verifier) follow(r *run, s *state, first uint8) {
 	r.resubmit(s, first)
 	v.report.Questions++
 	v.report.Lookups += r.steps
+}
+
+// inParallel asks n questions that don't depend on each other. What they find is put together in their order.
+func (v *verifier) inParallel(n int, ask func(w *verifier, i int)) {
+	workers := runtime.GOMAXPROCS(0)
+	parts := make([]verifier, workers)
+	var wait sync.WaitGroup
+	for k := range parts {
+		parts[k] = *v
+		parts[k].report, parts[k].seen = Report{}, make(map[string]bool)
+		wait.Go(func() {
+			for i := n * k / workers; i < n*(k+1)/workers; i++ {
+				ask(&parts[k], i)
+			}
+		})
+	}
+	wait.Wait()
+	for _, p := range parts {
+		v.report.Questions += p.report.Questions
+		v.report.Lookups += p.report.Lookups
+		v.report.Classes += p.report.Classes
+		v.report.Pairs += p.report.Pairs
+		v.report.More += p.report.More
+		for _, f := range p.report.Findings {
+			v.find(f)
+		}
+	}
 }
 
 // find adds a finding, once for each region and outcome.
