@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,20 +89,50 @@ func (a *Agent) releasePorts(s *state, now time.Time) {
 	if !s.fresh || s.controller != connected || s.placing > 0 {
 		return
 	}
-	used := map[fabric.PortRef]bool{}
-	for _, at := range s.all() {
-		used[at.Port] = true
-	}
 	for _, p := range s.plan.Ports {
-		if !used[p.Ref] {
-			a.start(s, now, "release port "+p.Ref.String(), func(ctx context.Context) error { return a.releasePort(ctx, p.Ref) })
+		if !s.portUsed(p.Ref) {
+			a.start(s, now, releaseJob(p.Ref), func(ctx context.Context) error { return a.releasePort(ctx, p.Ref) })
 		}
 	}
 }
 
-// releasePort gives a Port back, unless it has found an interface meanwhile.
+// releaseJob is the name of the job that gives a Port back. While it runs nobody reserves the Port: it would be
+// taken from under an interface.
+func releaseJob(ref fabric.PortRef) string { return "release port " + ref.String() }
+
+// portUsed reports whether an interface has a Port, or is about to get it.
+func (s *state) portUsed(ref fabric.PortRef) bool {
+	return slices.ContainsFunc(s.all(), func(at attachment) bool { return at.Port == ref })
+}
+
+// releasePort gives a Port back, unless it has found an interface meanwhile, and returns once the plan lacks it.
 func (a *Agent) releasePort(ctx context.Context, ref fabric.PortRef) error {
-	return fromController("release port "+ref.String(), a.cfg.Controller.ReleasePort(ctx, ref))
+	unused, err := ask(ctx, a, func(s *state) (bool, error) { return s.placing == 0 && !s.portUsed(ref), nil })
+	if err != nil || !unused {
+		return err
+	}
+	if err := a.cfg.Controller.ReleasePort(ctx, ref); err != nil {
+		return fromController(releaseJob(ref), err)
+	}
+	return a.waitFor(ctx, wait{For: "the plan without port " + ref.String(), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
+		_, there := s.index.ports[ref]
+		return !there, nil
+	}})
+}
+
+// needReleased waits for the end of a release that is under way.
+func (a *Agent) needReleased(ref fabric.PortRef) *need {
+	what := "wait for the " + releaseJob(ref)
+	met := func(s *state) bool { return !s.isReleasing(ref) }
+	return &need{what, met, func(ctx context.Context) error {
+		return a.waitFor(ctx, wait{For: releaseJob(ref), Timeout: jobTimeout, Condition: func(s *state) (bool, error) { return met(s), nil }})
+	}}
+}
+
+// isReleasing reports whether a Port is being given back.
+func (s *state) isReleasing(ref fabric.PortRef) bool {
+	j := s.jobs[releaseJob(ref)]
+	return j != nil && j.running
 }
 
 // bind binds an interface that somebody else has plugged to the Port that its iface-id names, and records that in
@@ -132,6 +163,11 @@ func (a *Agent) bindLocked(ctx context.Context, name string, p plugged) error {
 		}
 		want.MAC = mac
 	}
+	// From the controller's answer to the reservation nobody may take the Port for one without an interface.
+	if err := a.do(ctx, func(s *state) { s.placing++ }); err != nil {
+		return err
+	}
+	defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
 	ref, err := a.portNamed(ctx, p.id)
 	if err != nil {
 		return err
@@ -162,14 +198,11 @@ func (a *Agent) portNamed(ctx context.Context, id string) (fabric.PortRef, error
 	if !isUID(id) {
 		return fabric.PortRef{}, refuse(cniwire.CodeInvalid, "external_ids:%s is %.80q, which names no Port: write tenant/name or the Port's UID", keyIfaceID, id)
 	}
+	id = strings.ToLower(id)
 	ref, err := ask(ctx, a, func(s *state) (fabric.PortRef, error) { return s.index.uids[id], nil })
 	if err != nil || !ref.IsZero() {
 		return ref, err
 	}
-	if err := a.do(ctx, func(s *state) { s.placing++ }); err != nil {
-		return fabric.PortRef{}, err
-	}
-	defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
 	ref, err = a.cfg.Controller.BindPort(ctx, id)
 	return ref, fromController(fmt.Sprintf("bind port %s", id), err)
 }

@@ -81,6 +81,14 @@ type Links interface {
 	Inspect(context.Context, host.Place) (host.Inside, error)
 	Delete(ctx context.Context, name string) error
 	List(context.Context) ([]host.Link, error)
+	Shields
+}
+
+// Shields keep the node's network stack off links that others have made.
+type Shields interface {
+	Shield(ctx context.Context, name string) error
+	Unshield(ctx context.Context, name string) error
+	Shielded(context.Context) ([]string, error)
 }
 
 // Controller is what the agent asks of the controller: NodeService without its envelopes. Errors carry their

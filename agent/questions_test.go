@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,49 @@ func TestDHCP(t *testing.T) {
 	}
 	if flows := r.server.OFCtl(t, "dump-flows", "br-int", "table=10"); !strings.Contains(flows, "nw_dst=255.255.255.255") {
 		t.Errorf("no flow leads requests to the agent:\n%s", flows)
+	}
+}
+
+// TestForeignInterface: an interface that somebody else plugs is shielded from the node while it is bound, and forwards
+// only with the MAC address that is the Port's.
+func TestForeignInterface(t *testing.T) {
+	r := newRealRig(t)
+	r.run()
+	r.ready()
+	for _, args := range [][]string{{"add", "plugged", "type", "veth", "peer", "name", "guest"}, {"set", "plugged", "up"}} {
+		r.server.InNamespace(t, append([]string{"ip", "link"}, args...)...)
+	}
+	shield := func() bool {
+		return strings.Contains(r.server.InNamespace(t, "tc", "filter", "show", "dev", "plugged", "ingress"), "weft-shield")
+	}
+	forwards := func() bool {
+		return strings.Contains(r.server.OFCtl(t, "dump-flows", "br-int", "table=0"), "dl_src=02:00:00:00:00:aa")
+	}
+	// What libvirt does (src/util/virnetdevopenvswitch.c), in one transaction: it deletes what is left of an earlier
+	// guest, adds the port, and says whose it is.
+	plug := func() {
+		r.server.VSCtl(t, "--timeout=5", "--", "--may-exist", "add-port", "br-int", "plugged",
+			"--", "set", "Interface", "plugged", `external-ids:attached-mac="02:00:00:00:00:aa"`,
+			"--", "set", "Interface", "plugged", `external-ids:iface-id="11111111-2222-5333-8444-555555555555"`,
+			"--", "set", "Interface", "plugged", `external-ids:vm-id="5a9d2a0a-6d6a-4d3c-8f0f-0123456789ab"`,
+			"--", "set", "Interface", "plugged", "external-ids:iface-status=active")
+	}
+	for range 2 {
+		plug()
+		r.eventually("a bound, shielded interface", func() bool { return slices.Equal(r.controller.bound(), []string{"acme/vm"}) && shield() && forwards() })
+		r.server.VSCtl(t, "set", "Interface", "plugged", "external-ids:iface-status=inactive")
+		r.eventually("an unbound interface", func() bool { return len(r.controller.bound()) == 0 && !shield() && !forwards() })
+		r.server.VSCtl(t, "set", "Interface", "plugged", "external-ids:iface-status=active")
+		r.eventually("a bound interface", func() bool { return len(r.controller.bound()) == 1 && shield() && forwards() })
+		r.server.VSCtl(t, "set", "Interface", "plugged", `external-ids:attached-mac="02:00:00:00:00:99"`)
+		r.eventually("a refused interface", func() bool {
+			report, _, _ := r.controller.reported()
+			return strings.Contains(strings.Join(report.Problems, "\n"), "interface plugged is not bound: port acme/vm has the MAC address") && !forwards()
+		})
+		r.server.VSCtl(t, "--timeout=5", "--", "--if-exists", "del-port", "plugged")
+		r.eventually("an interface as it was", func() bool {
+			return len(r.controller.bound()) == 0 && !strings.Contains(r.server.InNamespace(t, "tc", "qdisc", "show", "dev", "plugged"), "clsact")
+		})
 	}
 }
 

@@ -60,6 +60,9 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, *need, error)
 				return got, nil, refuse(cniwire.CodeConflict, "port %s is attached to interface %s of this node: detach it there first", want.Port, o.Interface)
 			}
 		}
+		if s.isReleasing(want.Port) {
+			return got, a.needReleased(want.Port), nil
+		}
 		p, ok := s.index.ports[want.Port]
 		if !ok {
 			return got, a.needPort(want.Port), nil

@@ -18,11 +18,12 @@ type Fake struct {
 	veths      map[string]Veth // by the node's end
 	taps       map[string]Tap
 	fail       map[string]error // by the node's end
+	shields    map[string]bool
 }
 
 // NewFake returns a node with containers' namespaces at the paths.
 func NewFake(namespaces ...string) *Fake {
-	f := &Fake{namespaces: map[string]bool{}, veths: map[string]Veth{}, taps: map[string]Tap{}, fail: map[string]error{}}
+	f := &Fake{namespaces: map[string]bool{}, veths: map[string]Veth{}, taps: map[string]Tap{}, fail: map[string]error{}, shields: map[string]bool{}}
 	for _, n := range namespaces {
 		f.namespaces[n] = true
 	}
@@ -120,4 +121,30 @@ func (f *Fake) List(context.Context) ([]Link, error) {
 	}
 	slices.SortFunc(out, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// Shield implements the contract of Host.Shield; every name stands for a link.
+func (f *Fake) Shield(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.fail[name]; err != nil {
+		return err
+	}
+	f.shields[name] = true
+	return nil
+}
+
+// Unshield implements the contract of Host.Unshield.
+func (f *Fake) Unshield(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.shields, name)
+	return nil
+}
+
+// Shielded implements the contract of Host.Shielded.
+func (f *Fake) Shielded(context.Context) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.shields)), nil
 }

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// shieldName is the name of the filter, by which it is found again.
+const shieldName = "weft-shield"
+
 // shield drops what comes in on a link before the node's network stack sees it.
 //
 // The userspace datapath reads a port through a packet socket, which gets a copy; the original goes on into the
@@ -28,7 +31,7 @@ func shield(link netlink.Link) error {
 	defer func() { _ = unix.Close(program) }()
 	filter := &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL},
-		Fd:          program, Name: "weft-shield", DirectAction: true,
+		Fd:          program, Name: shieldName, DirectAction: true,
 	}
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("add the BPF filter (CONFIG_NET_CLS_BPF): %w", err)
