@@ -25,7 +25,7 @@ const (
 const exitCodesHelp = `The exit codes of weft:
 
     0   done
-    1   errors in the input, or the request was refused; nothing changed
+    1   errors in the input, or the request was refused; nothing changed. "weft ipam verify": something disagrees
     2   wrong usage: an unknown command, flag, kind or output format, or missing arguments
     3   no answer from the controller (or, for "weft port attach" and "detach", from the node's agent)
     4   "weft plan --detailed-exitcode" only: valid, and it would change something
