@@ -1,30 +1,20 @@
 package controller_test
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
-	"github.com/weftfabric/weft/agent/uplink"
 	"github.com/weftfabric/weft/controller/store/etcdtest"
-	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/wire/apiclient"
-	"github.com/weftfabric/weft/wire/planwire"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
@@ -158,113 +148,6 @@ func (w *writer) acknowledged() map[string]uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.acked)
-}
-
-// roamer is a node that follows its plan through the agent's own uplink.
-type roamer struct {
-	t    *testing.T
-	up   *uplink.Uplink
-	name fabric.NodeName
-	dir  string // of its credentials
-
-	mu      sync.Mutex
-	plan    plan.Node
-	changed chan struct{}
-}
-
-func (c *cluster) roam(name, vtep string) *roamer {
-	c.t.Helper()
-	token, err := c.controllers[0].admin.Intent.CreateToken(c.t.Context(), connect.NewRequest(&weftv1.CreateTokenRequest{}))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	m := uplink.Member{
-		Servers: c.servers(), Node: fabric.NodeName(name), Token: token.Msg.Token, Dir: c.t.TempDir(),
-		Logger: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Now: time.Now,
-	}
-	r := &roamer{t: c.t, up: uplink.New(), name: m.Node, dir: m.Dir, plan: plan.Node{Name: m.Node}, changed: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := m.Run(ctx, r.up); err != nil {
-			c.t.Errorf("%s: %v", name, err)
-		}
-	})
-	wg.Go(func() { r.follow(ctx, vtep) })
-	c.t.Cleanup(func() {
-		cancel()
-		wg.Wait()
-		r.up.Close()
-	})
-	return r
-}
-
-// follow does what the agent's loop does: register, follow, and again.
-func (r *roamer) follow(ctx context.Context, vtep string) {
-	pace := time.NewTicker(200 * time.Millisecond) // as the agent does, it doesn't try at full speed
-	defer pace.Stop()
-	for ctx.Err() == nil {
-		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
-		err := r.up.Register(attempt, &weftv1.RegisterRequest{Vtep: vtep, Version: "test"})
-		cancel()
-		if err == nil {
-			r.mu.Lock()
-			hash := plan.Hash(r.plan)
-			r.mu.Unlock()
-			err = r.up.Watch(ctx, &weftv1.WatchPlanRequest{HaveHash: hash[:]}, func(u *weftv1.PlanUpdate) error { return r.take(ctx, u) })
-		}
-		r.t.Logf("%s: %v", r.name, err)
-		select {
-		case <-pace.C:
-		case <-ctx.Done():
-		}
-	}
-}
-
-func (r *roamer) take(ctx context.Context, u *weftv1.PlanUpdate) error {
-	entries, err := planwire.FromProtos(u.Upsert)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	base := r.plan
-	if u.Snapshot {
-		base = plan.Node{Name: r.name}
-	}
-	next, err := plan.Apply(base, plan.Delta{Upsert: entries, Remove: u.Remove})
-	if err == nil {
-		if len(next.Identities) < len(r.plan.Identities) {
-			r.t.Errorf("%s: revision %d takes the node back to an older plan", r.name, u.Revision)
-		}
-		r.plan = next
-		close(r.changed)
-		r.changed = make(chan struct{})
-	}
-	r.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	go func() { _ = r.up.Report(ctx, &weftv1.ReportRequest{EnforcedRevision: u.Revision}) }() // the next one tells it too
-	return nil
-}
-
-// wait returns once ok holds of the node's plan.
-func (r *roamer) wait(what string, ok func(plan.Node) bool) {
-	r.t.Helper()
-	timeout := time.After(clusterPatience)
-	for {
-		r.mu.Lock()
-		done, changed := ok(r.plan), r.changed
-		r.mu.Unlock()
-		if done {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timeout:
-			r.t.Fatalf("%s: %s never came", r.name, what)
-		}
-	}
 }
 
 // news declares a Port with labels of its own, and waits until every node knows the identity of them.
@@ -420,181 +303,4 @@ func ready(t *testing.T) *cluster {
 	c.writer = c.write()
 	c.writer.more(3)
 	return c
-}
-
-// blow is something that happens to one process of the cluster, and how it ends.
-type blow struct {
-	name   string
-	strike func(c *cluster, i int) (recover func())
-}
-
-var blows = []blow{
-	{"a controller is killed, and comes back with an empty disk", func(c *cluster, i int) func() {
-		p := c.controllers[i]
-		p.kill()
-		return func() { p.emptyDisk(); p.start() }
-	}},
-	{"a controller hangs", func(c *cluster, i int) func() {
-		p := c.controllers[i]
-		p.signal(syscall.SIGSTOP)
-		return func() { p.signal(syscall.SIGCONT) }
-	}},
-	{"a controller is cut off from etcd", func(c *cluster, i int) func() {
-		c.sever(i)
-		return func() { c.mend(i) }
-	}},
-	{"a member of etcd is killed", func(c *cluster, i int) func() {
-		m := c.etcd.Members[i]
-		m.Kill()
-		return m.Start
-	}},
-	{"etcd's leader hangs", func(c *cluster, _ int) func() {
-		m := c.etcd.Leader(c.t)
-		m.Pause()
-		return m.Resume
-	}},
-}
-
-func TestClusterSurvives(t *testing.T) {
-	c := ready(t)
-	for i, b := range blows {
-		began := time.Now()
-		recover := b.strike(c, i%3)
-		c.writer.more(3)
-		c.news(fmt.Sprintf("during-%d", i))
-		within := time.Since(began)
-		recover()
-		c.writer.more(3)
-		t.Logf("%s: applied and enforced everywhere after %v", b.name, within.Round(10*time.Millisecond))
-	}
-	c.withoutMajority()
-	c.writer.more(3)
-	c.powerFailure()
-	c.writer.more(3)
-	c.writer.stop()
-	c.news("end")
-	c.compare()
-}
-
-// withoutMajority kills two of three members of etcd until every controller says that it knows nothing any more.
-func (c *cluster) withoutMajority() {
-	c.t.Helper()
-	lost := c.etcd.Members[:2]
-	for _, m := range lost {
-		m.Kill()
-	}
-	for _, p := range c.controllers {
-		c.until(p.cfg.Name+" says that it has lost etcd", func(ctx context.Context) error {
-			_, err := p.admin.Intent.List(ctx, connect.NewRequest(&weftv1.ListRequest{}))
-			if connect.CodeOf(err) == connect.CodeUnavailable && strings.Contains(err.Error(), "has lost its etcd") {
-				return nil
-			}
-			return fmt.Errorf("it answers %w", cmp.Or(err, errors.New("as if nothing had happened")))
-		})
-	}
-	before := len(c.writer.acknowledged())
-	_, err := c.controllers[0].admin.Intent.Apply(c.t.Context(), connect.NewRequest(&weftv1.ApplyRequest{Files: files(acmePolicy[4:])}))
-	if after := len(c.writer.acknowledged()); err == nil || after != before {
-		c.t.Errorf("without a majority of etcd %d applies were acknowledged; one answered %v", after-before, err)
-	}
-	for _, m := range lost {
-		m.Start()
-	}
-}
-
-// powerFailure ends everything at once, and starts it again.
-func (c *cluster) powerFailure() {
-	for _, p := range c.controllers {
-		p.kill()
-	}
-	for _, m := range c.etcd.Members {
-		m.Kill()
-	}
-	for _, m := range c.etcd.Members {
-		m.Start()
-	}
-	for _, p := range c.controllers {
-		p.start()
-	}
-}
-
-// A controller with the embedded store is killed during a stream of applies.
-func TestEmbeddedStoreSurvivesKills(t *testing.T) {
-	c := &cluster{t: t, controllers: []*process{newProcess(t, "a", nil)}}
-	c.eventually("the first apply", func(ctx context.Context, p *process) error {
-		_, err := p.admin.Intent.Apply(ctx, connect.NewRequest(&weftv1.ApplyRequest{Files: files(acme)}))
-		return err
-	})
-	c.writer = c.write()
-	for range 4 {
-		c.writer.more(5)
-		c.controllers[0].kill()
-		c.controllers[0].start()
-	}
-	c.writer.more(1)
-	c.writer.stop()
-	c.compare()
-}
-
-// TestClusterSoak hurts the cluster at random for some minutes; WEFT_SOAK=1 runs it.
-func TestClusterSoak(t *testing.T) {
-	if os.Getenv("WEFT_SOAK") == "" {
-		t.Skip("it takes minutes: set WEFT_SOAK=1")
-	}
-	c := ready(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	for round := range 40 {
-		b := blows[random.IntN(len(blows))]
-		i := random.IntN(3)
-		t.Logf("round %d: %s (%d)", round, b.name, i)
-		recover := b.strike(c, i)
-		c.writer.more(1 + random.IntN(20))
-		if random.IntN(2) == 0 {
-			c.news(fmt.Sprintf("round-%d", round))
-		}
-		recover()
-		if random.IntN(2) == 0 {
-			c.writer.more(1 + random.IntN(20))
-		}
-		if random.IntN(8) == 0 {
-			t.Log("a power failure")
-			c.powerFailure()
-		}
-	}
-	c.writer.stop()
-	c.news("end")
-	c.compare()
-}
-
-func TestControllersSeeEachOther(t *testing.T) {
-	etcd := etcdtest.Start(t, 1)
-	a, b := newProcess(t, "a", etcd.Endpoints()), newProcess(t, "b", etcd.Endpoints())
-	alive := func(p *process) string {
-		resp, err := p.admin.Intent.Info(t.Context(), connect.NewRequest(&weftv1.InfoRequest{}))
-		if err != nil {
-			return err.Error()
-		}
-		var out []string
-		for _, c := range resp.Msg.Controllers {
-			text, _ := json.Marshal([]any{c.Name, c.Answering, c.Listen != ""})
-			out = append(out, string(text))
-		}
-		return strings.Join(out, " ")
-	}
-	c := &cluster{t: t}
-	sees := func(p *process, want string) {
-		t.Helper()
-		c.until(p.cfg.Name+" sees "+want, func(context.Context) error {
-			if got := alive(p); got != want {
-				return fmt.Errorf("it sees %s", got)
-			}
-			return nil
-		})
-	}
-	sees(a, `["a",true,true] ["b",false,true]`)
-	sees(b, `["a",false,true] ["b",true,true]`)
-	a.kill()
-	sees(b, `["b",true,true]`)
 }
