@@ -37,6 +37,7 @@ type World struct {
 	networks map[fabric.NetworkRef]fabric.NetworkID
 	refs     map[fabric.NetworkID]fabric.NetworkRef
 	ids      []fabric.Identity // of the classes
+	sides    []reach.Class     // the classes in the engine's numbers
 	engine   *reach.Engine
 }
 
@@ -80,11 +81,10 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 		w.ids = append(w.ids, id)
 	}
 	w.Tables = compile.Tables(state)
-	var sides []reach.Class
 	for i, c := range w.Classes {
-		sides = append(sides, reach.Class{Network: w.networks[c.Network], Identity: w.ids[i], Addresses: c.Addresses})
+		w.sides = append(w.sides, reach.Class{Network: w.networks[c.Network], Identity: w.ids[i], Addresses: c.Addresses})
 	}
-	w.engine = reach.New(w.Tables, sides, cuts...)
+	w.engine = reach.New(w.Tables, w.sides, cuts...)
 	return w, nil
 }
 

@@ -23,7 +23,7 @@ that policies mention and no declared workload has. docs/audit.md says what coun
   weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/`,
 	}
 	makeGroup(cmd)
-	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand())
+	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditVerifyCommand())
 	return cmd
 }
 

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weftfabric/weft/audit"
+	"github.com/weftfabric/weft/cli/output"
+	"github.com/weftfabric/weft/version"
+)
+
+func (a *app) auditFindingsCommand() *cobra.Command {
+	var (
+		files  filesFlag
+		format formatFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "findings -f FILE",
+		Short: "List rules that are shadowed, redundant, contradicting or too wide",
+		Long: `List what is questionable about the policies, with file and line: rules that never act, that change nothing, that
+contradict each other at one priority, that can match nobody, or that allow everyone everything; and workloads that no
+FirewallPolicy governs while the posture allows. Each label set that policies can tell apart is looked at, not only those
+of declared workloads. The exit code doesn't depend on what is found.`,
+		Example: `  weft audit findings -f topology/
+  weft audit findings -f topology/ -o sarif > weft.sarif`,
+		Args: cobra.NoArgs,
+	}
+	files.register(cmd, "what to audit")
+	format.register(cmd, output.Text, output.JSON, output.SARIF)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		of, err := format.parse(cmd)
+		if err != nil {
+			return err
+		}
+		in, err := a.audited(cmd, files)
+		if err != nil {
+			return err
+		}
+		found, err := audit.FindingsOf(in.intent, in.workloads)
+		if err != nil {
+			return refused("%w", err)
+		}
+		if of == output.SARIF {
+			return a.print(output.JSON, found.SARIF(version.Version), nil)
+		}
+		return a.print(of, found, func() error { return a.printFindings(found) })
+	}
+	return cmd
+}
+
+func (a *app) printFindings(found audit.Findings) error {
+	style := a.stdoutStyle()
+	warnings := 0
+	for _, f := range found.Findings {
+		colour := output.Faint
+		if f.Level == audit.LevelWarning {
+			colour = output.Notice
+			warnings++
+		}
+		at := ""
+		if f.File != "" {
+			at = fmt.Sprintf("%s:%d: ", f.File, f.Line)
+		}
+		fmt.Fprintf(a.Stdout, "%s%s %s\n", at, style.Paint(colour, fmt.Sprintf("%s: %s:", f.Level, f.Kind)), f.Message)
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s, %s\n", count(warnings, "warning"), count(len(found.Findings)-warnings, "note"))
+	return err
+}
