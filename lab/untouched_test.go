@@ -1,7 +1,11 @@
 package lab
 
 import (
+	"encoding/json"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,19 +37,36 @@ func rightThings(t *testing.T, n Node) untouched {
 	for _, s := range stats {
 		out.flows[dataplane.KeyOf(s.Flow)] = s
 	}
-	for what, args := range map[string][]string{
-		"bridges":    {"--columns=name,_uuid,_version", "list", "Bridge"},
-		"ports":      {"--columns=name,_uuid,_version", "list", "Port"},
-		"interfaces": {"--columns=name,_uuid,type,options,external_ids,ofport,mtu_request", "list", "Interface"},
+	for table, columns := range map[string]string{
+		"Bridge": `"name","_uuid","_version"`, "Port": `"name","_uuid","_version"`,
+		"Interface": `"name","_uuid","type","options","external_ids","ofport","mtu_request"`,
 	} {
-		if out.text[what], err = n.vsctl(t.Context(), args...); err != nil {
+		query := fmt.Sprintf(`["Open_vSwitch",{"op":"select","table":%q,"where":[],"columns":[%s]}]`, table, columns)
+		answer, err := command(t.Context(), "ovsdb-client", "query", n.OVSDB(), query)
+		if err != nil {
 			t.Fatal(err)
 		}
+		out.text[table] = sortedRows(t, answer)
 	}
 	if out.text["links"], err = command(t.Context(), within(n.Namespace, "ip", "-d", "-o", "link", "show")...); err != nil {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// sortedRows returns the rows of an answer, which come in any order, a line each.
+func sortedRows(t *testing.T, answer string) string {
+	t.Helper()
+	var results []struct{ Rows []json.RawMessage }
+	if err := json.Unmarshal([]byte(answer), &results); err != nil || len(results) != 1 {
+		t.Fatalf("ovsdb-client: %v: %s", err, answer)
+	}
+	var rows []string
+	for _, row := range results[0].Rows {
+		rows = append(rows, string(row))
+	}
+	slices.Sort(rows)
+	return strings.Join(rows, "\n")
 }
 
 // wantUntouched compares. A flow that was replaced, even by an equal one, is younger and has counted less.
