@@ -41,10 +41,19 @@ func (s *state) sent() string {
 
 // judge reports a finding whose packets are those of s, if there are any.
 func (v *verifier) judge(s *state, f Finding) {
-	if !s.trace(&f) {
-		return
+	for _, a := range v.attachments { // a packet that gets somewhere tells more than one that doesn't
+		for _, addr := range a.Addresses {
+			t, example := s.clone(), f
+			fam := familyOf(addr)
+			if s.stopped && t.assume(cube{fam.any(), isAddr(fam.dst, addr), is(openflow.IPTTL, 64), isMAC(openflow.EthDst, v.in.Plan.Settings.VirtualMAC)}) && t.trace(&example) {
+				v.find(example)
+				return
+			}
+		}
 	}
-	v.find(f)
+	if s.trace(&f) {
+		v.find(f)
+	}
 }
 
 // trace completes a finding with a packet of s. It reports false if s is empty.
@@ -198,7 +207,17 @@ func (s *state) packet() string {
 		}
 		ms = append(ms, openflow.FieldMatch{Field: f, Value: v, Mask: mask})
 	}
-	return openflow.NewMatch(ms...).String()
+	word := openflow.NewMatch(openflow.Exact(openflow.EthType, ether), openflow.Exact(openflow.IPProto, proto)).String()
+	if ether != etherIPv4 && ether != etherIPv6 {
+		word = openflow.NewMatch(openflow.Exact(openflow.EthType, ether)).String()
+	}
+	parts := []string{word} // the protocol first: later fields need it
+	for _, m := range ms {
+		if m.Field != openflow.EthType && m.Field != openflow.IPProto {
+			parts = append(parts, m.String())
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // present reports whether packets of a protocol have a field that a trace should name.
