@@ -1,10 +1,8 @@
 package topology
 
 import (
-	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/weftfabric/weft/fabric"
@@ -60,9 +58,12 @@ type RuleLines struct {
 
 // Intent is a whole declared topology. One that Validate returned without errors is consistent: every
 // reference resolves, and every default is filled in.
+//
+// An Intent is never changed. With and Without cost what the touched tenants have of the touched kinds; all else
+// is shared by the intents before and after.
 type Intent struct {
-	objects map[Key]*Object
-	view    func() *view // made at the first use, from objects alone
+	shelves   map[Kind]shelf // of every kind
+	referrers func() map[Key][]Key
 }
 
 // Ref returns the network's reference.
@@ -81,43 +82,69 @@ func (p *Port) NetworkRef() fabric.NetworkRef {
 }
 
 // NewIntent makes an intent of objects. Of two objects with one key the later stands.
-func NewIntent(objects ...*Object) *Intent {
-	i := &Intent{objects: make(map[Key]*Object, len(objects))}
-	for _, o := range objects {
-		i.objects[o.Key] = o
-	}
-	i.view = sync.OnceValue(i.makeView)
-	return i
-}
+func NewIntent(objects ...*Object) *Intent { return new(Intent).With(objects...) }
 
 // With returns the intent with objects added, or put in place of those with the same keys.
 func (i *Intent) With(objects ...*Object) *Intent {
-	return NewIntent(append(slices.Collect(maps.Values(i.objects)), objects...)...)
+	changes := make(map[Key]*Object, len(objects))
+	for _, o := range objects {
+		changes[o.Key] = o
+	}
+	return i.with(changes)
 }
 
 // Without returns the intent without the objects that keys name.
 func (i *Intent) Without(keys ...Key) *Intent {
-	rest := maps.Clone(i.objects)
+	changes := make(map[Key]*Object, len(keys))
 	for _, k := range keys {
-		delete(rest, k)
+		changes[k] = nil
 	}
-	return NewIntent(slices.Collect(maps.Values(rest))...)
+	return i.with(changes)
+}
+
+// with returns the intent with objects put in place, or taken away where changes has nil.
+func (i *Intent) with(changes map[Key]*Object) *Intent {
+	next := &Intent{shelves: maps.Clone(i.shelves)}
+	if next.shelves == nil {
+		next.shelves = make(map[Kind]shelf, len(Kinds))
+	}
+	next.referrers = sync.OnceValue(next.makeReferrers)
+	keys := slices.SortedFunc(maps.Keys(changes), Key.Compare)
+	for len(keys) > 0 {
+		kind, n := keys[0].Kind, 1
+		for n < len(keys) && keys[n].Kind == kind {
+			n++
+		}
+		next.shelves[kind] = next.shelves[kind].with(keys[:n], changes)
+		keys = keys[n:]
+	}
+	return next
 }
 
 // Get returns the object with a key, or nil.
-func (i *Intent) Get(k Key) *Object { return i.objects[k] }
+func (i *Intent) Get(k Key) *Object { return i.shelves[k.Kind].group(k.Tenant).get(k.Name) }
 
 // Len returns the number of objects.
-func (i *Intent) Len() int { return len(i.objects) }
+func (i *Intent) Len() int {
+	n := 0
+	for _, s := range i.shelves {
+		for _, g := range s {
+			n += len(g.objects)
+		}
+	}
+	return n
+}
 
 // Objects returns all objects, ordered by kind, tenant and name.
 // The slice is the caller's.
-func (i *Intent) Objects() []*Object { return slices.Clone(i.view().sorted) }
-
-// Compare orders keys by kind (in the order of dependence: Fabric first), tenant and name.
-func (k Key) Compare(o Key) int {
-	return cmp.Or(slices.Index(Kinds, k.Kind)-slices.Index(Kinds, o.Kind),
-		strings.Compare(k.Tenant, o.Tenant), strings.Compare(k.Name, o.Name))
+func (i *Intent) Objects() []*Object {
+	var out []*Object
+	for _, kind := range Kinds {
+		for _, g := range i.shelves[kind] {
+			out = append(out, g.objects...)
+		}
+	}
+	return out
 }
 
 // Kinds lists every kind in the order of dependence: a kind refers only to kinds before it, or its own.

@@ -1,83 +1,36 @@
 package topology
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/weftfabric/weft/fabric"
 )
 
-// view holds what the accessors of an Intent answer from: each slice is sorted by key.
-type view struct {
-	sorted           []*Object
-	settings         FabricSpec
-	tenants          []*Tenant
-	networks         []*Network
-	peerings         []*Peering
-	ports            []*Port
-	addressGroups    []*AddressGroup
-	firewallPolicies []*FirewallPolicy
-	platformPolicies []*PlatformPolicy
-	peers            map[fabric.NetworkRef][]fabric.NetworkRef
-	referrers        map[Key][]Key
+// bodies returns what body returns for each object of a shelf, in their order; nil for none.
+func bodies[T any](s shelf, body func(*Object) T) []T {
+	var out []T
+	for _, g := range s {
+		out = slices.Grow(out, len(g.all()))
+		for _, o := range g.all() {
+			out = append(out, body(o))
+		}
+	}
+	return out
 }
 
-func (i *Intent) makeView() *view {
-	v := &view{
-		sorted: slices.SortedFunc(maps.Values(i.objects), func(a, b *Object) int { return a.Key.Compare(b.Key) }),
-		peers:  map[fabric.NetworkRef][]fabric.NetworkRef{}, referrers: map[Key][]Key{},
-	}
-	v.settings.applyDefaults()
-	for _, o := range v.sorted {
-		switch {
-		case o.Fabric != nil && o.Key.Name == FabricName:
-			v.settings = o.Fabric.Spec
-		case o.Tenant != nil:
-			v.tenants = append(v.tenants, o.Tenant)
-		case o.Network != nil:
-			v.networks = append(v.networks, o.Network)
-		case o.Peering != nil:
-			v.peerings = append(v.peerings, o.Peering)
-		case o.Port != nil:
-			v.ports = append(v.ports, i.resolvePort(o.Port))
-		case o.AddressGroup != nil:
-			v.addressGroups = append(v.addressGroups, o.AddressGroup)
-		case o.FirewallPolicy != nil:
-			v.firewallPolicies = append(v.firewallPolicies, o.FirewallPolicy)
-		case o.PlatformPolicy != nil:
-			v.platformPolicies = append(v.platformPolicies, o.PlatformPolicy)
-		}
-		for _, r := range o.references() {
-			if list := v.referrers[r.to]; len(list) == 0 || list[len(list)-1] != o.Key {
-				v.referrers[r.to] = append(list, o.Key)
-			}
-		}
-	}
-	v.joinPeers(i)
-	return v
-}
+// of returns the shelf of one tenant's objects of a kind.
+func (i *Intent) of(kind Kind, tenant string) shelf { return shelf{i.shelves[kind].group(tenant)} }
 
-// joinPeers finds the peerings that both sides declare, between networks that exist.
-func (v *view) joinPeers(i *Intent) {
-	declared := map[[2]fabric.NetworkRef]bool{}
-	for _, p := range v.peerings {
-		declared[[2]fabric.NetworkRef{p.Local(), p.Remote()}] = true
-	}
-	for sides := range declared {
-		here, there := sides[0], sides[1]
-		if here != there && declared[[2]fabric.NetworkRef{there, here}] && i.Network(here) != nil && i.Network(there) != nil {
-			v.peers[here] = append(v.peers[here], there)
-		}
-	}
-	for _, list := range v.peers {
-		slices.SortFunc(list, fabric.NetworkRef.Compare)
-	}
-}
+func network(o *Object) *Network               { return o.Network }
+func firewallPolicy(o *Object) *FirewallPolicy { return o.FirewallPolicy }
 
 // resolvePort fills in the subnet that a port's network decides.
 func (i *Intent) resolvePort(p *Port) *Port {
+	if p.Spec.Subnet != "" {
+		return p
+	}
 	n := i.Network(p.NetworkRef())
-	if p.Spec.Subnet != "" || n == nil || len(n.Spec.Subnets) == 0 {
+	if n == nil || len(n.Spec.Subnets) == 0 {
 		return p
 	}
 	full := *p
@@ -92,28 +45,66 @@ func (i *Intent) resolvePort(p *Port) *Port {
 }
 
 // Settings returns the fabric's settings, every default filled in.
-func (i *Intent) Settings() FabricSpec { return i.view().settings }
+func (i *Intent) Settings() FabricSpec {
+	if o := i.Get(Key{Kind: KindFabric, Name: FabricName}); o != nil {
+		return o.Fabric.Spec
+	}
+	var s FabricSpec
+	s.applyDefaults()
+	return s
+}
 
 // Tenants returns the tenants in order.
-func (i *Intent) Tenants() []*Tenant { return slices.Clone(i.view().tenants) }
+func (i *Intent) Tenants() []*Tenant {
+	return bodies(i.shelves[KindTenant], func(o *Object) *Tenant { return o.Tenant })
+}
 
 // Networks returns the networks, ordered by tenant and name.
-func (i *Intent) Networks() []*Network { return slices.Clone(i.view().networks) }
+func (i *Intent) Networks() []*Network { return bodies(i.shelves[KindNetwork], network) }
+
+// NetworksOf returns a tenant's networks, ordered by name.
+func (i *Intent) NetworksOf(tenant string) []*Network {
+	return bodies(i.of(KindNetwork, tenant), network)
+}
 
 // Peerings returns the declared peerings, one-sided ones too, ordered by tenant and name.
-func (i *Intent) Peerings() []*Peering { return slices.Clone(i.view().peerings) }
+func (i *Intent) Peerings() []*Peering {
+	return bodies(i.shelves[KindPeering], func(o *Object) *Peering { return o.Peering })
+}
 
 // Ports returns the ports, ordered by tenant and name. Spec.Subnet is filled in.
-func (i *Intent) Ports() []*Port { return slices.Clone(i.view().ports) }
+func (i *Intent) Ports() []*Port {
+	return bodies(i.shelves[KindPort], func(o *Object) *Port { return i.resolvePort(o.Port) })
+}
+
+// PortsOf returns a network's ports, ordered by name. Spec.Subnet is filled in.
+func (i *Intent) PortsOf(ref fabric.NetworkRef) []*Port {
+	var out []*Port
+	for _, p := range i.shelves[KindPort].group(ref.Tenant).attachedTo(ref.Name) {
+		out = append(out, i.resolvePort(p))
+	}
+	return out
+}
 
 // AddressGroups returns the address groups, the platform's first.
-func (i *Intent) AddressGroups() []*AddressGroup { return slices.Clone(i.view().addressGroups) }
+func (i *Intent) AddressGroups() []*AddressGroup {
+	return bodies(i.shelves[KindAddressGroup], func(o *Object) *AddressGroup { return o.AddressGroup })
+}
 
 // FirewallPolicies returns the tenants' policies, ordered by tenant and name.
-func (i *Intent) FirewallPolicies() []*FirewallPolicy { return slices.Clone(i.view().firewallPolicies) }
+func (i *Intent) FirewallPolicies() []*FirewallPolicy {
+	return bodies(i.shelves[KindFirewallPolicy], firewallPolicy)
+}
+
+// FirewallPoliciesOf returns a tenant's policies, ordered by name.
+func (i *Intent) FirewallPoliciesOf(tenant string) []*FirewallPolicy {
+	return bodies(i.of(KindFirewallPolicy, tenant), firewallPolicy)
+}
 
 // PlatformPolicies returns the platform's policies in order.
-func (i *Intent) PlatformPolicies() []*PlatformPolicy { return slices.Clone(i.view().platformPolicies) }
+func (i *Intent) PlatformPolicies() []*PlatformPolicy {
+	return bodies(i.shelves[KindPlatformPolicy], func(o *Object) *PlatformPolicy { return o.PlatformPolicy })
+}
 
 // Tenant returns a tenant, or nil.
 func (i *Intent) Tenant(name string) *Tenant {
@@ -168,12 +159,38 @@ func (i *Intent) PostureOrigin(ref fabric.NetworkRef) (Action, Key) {
 
 // PeersOf returns the networks that a network is joined to by peerings which both sides declare, in order.
 func (i *Intent) PeersOf(ref fabric.NetworkRef) []fabric.NetworkRef {
-	return slices.Clone(i.view().peers[ref])
+	if i.Network(ref) == nil {
+		return nil
+	}
+	var out []fabric.NetworkRef
+	for _, there := range i.remotes(ref) {
+		if _, back := slices.BinarySearchFunc(i.remotes(there), ref, fabric.NetworkRef.Compare); back && there != ref && i.Network(there) != nil {
+			out = append(out, there)
+		}
+	}
+	return out
+}
+
+// remotes returns the networks that a network declares peerings with, in order.
+func (i *Intent) remotes(ref fabric.NetworkRef) []fabric.NetworkRef {
+	return i.shelves[KindPeering].group(ref.Tenant).remotesOf(ref.Name)
 }
 
 // References returns the keys of the objects that refer to one, in order. While there are any, the object
-// can't be deleted.
-func (i *Intent) References(k Key) []Key { return slices.Clone(i.view().referrers[k]) }
+// can't be deleted. The first call walks over all objects.
+func (i *Intent) References(k Key) []Key { return slices.Clone(i.referrers()[k]) }
+
+func (i *Intent) makeReferrers() map[Key][]Key {
+	referrers := make(map[Key][]Key)
+	for _, o := range i.Objects() {
+		for _, r := range o.references() {
+			if list := referrers[r.to]; len(list) == 0 || list[len(list)-1] != o.Key {
+				referrers[r.to] = append(list, o.Key)
+			}
+		}
+	}
+	return referrers
+}
 
 // Key returns the network's key.
 func (n *Network) Key() Key { return Key{KindNetwork, n.Metadata.Tenant, n.Metadata.Name} }

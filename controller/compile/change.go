@@ -66,7 +66,7 @@ func (e *Engine) applyIdentity(c IdentityChange) {
 	e.index.setIdentity(c.ID, c.Alloc)
 	touch := func(ref fabric.NetworkRef) {
 		e.touch(ref, partIdentities|partTable)
-		if len(e.index.ports[ref]) > 0 {
+		if len(e.index.intent.PortsOf(ref)) > 0 {
 			e.touch(ref, partPlacement)
 		}
 		e.touchPeers(ref, partTable)

@@ -167,10 +167,12 @@ func (e *Engine) touchPeers(ref fabric.NetworkRef, parts part) {
 
 // touchTenant marks the tables of a tenant's networks; of all networks when tenant is empty.
 func (e *Engine) touchTenant(tenant string) {
-	for _, n := range e.index.intent.Networks() {
-		if tenant == "" || n.Metadata.Tenant == tenant {
-			e.touch(n.Ref(), partTable)
-		}
+	networks := e.index.intent.Networks
+	if tenant != "" {
+		networks = func() []*topology.Network { return e.index.intent.NetworksOf(tenant) }
+	}
+	for _, n := range networks() {
+		e.touch(n.Ref(), partTable)
 	}
 }
 
@@ -178,15 +180,15 @@ func (e *Engine) touchTenant(tenant string) {
 func (e *Engine) setObjects(objects map[topology.Key]*topology.Object) {
 	before := e.index.intent
 	var set []*topology.Object
-	var gone []topology.Key
+	var keys, gone []topology.Key
 	for key, o := range objects {
+		keys = append(keys, key)
 		if o != nil {
 			set = append(set, o)
 		} else {
 			gone = append(gone, key)
 		}
 	}
-	ids := e.index.policies.ids
 	after := before
 	if len(set) > 0 {
 		after = after.With(set...)
@@ -194,8 +196,7 @@ func (e *Engine) setObjects(objects map[topology.Key]*topology.Object) {
 	if len(gone) > 0 {
 		after = after.Without(gone...)
 	}
-	e.index.setIntent(after)
-	if renumbered(ids, e.index.policies.ids) {
+	if e.index.setIntent(after, keys) {
 		e.touchAll(partTable)
 	}
 	for key := range objects {

@@ -15,7 +15,6 @@ type index struct {
 	intent   *topology.Intent
 	settings topology.FabricSpec
 	policies policies
-	ports    map[fabric.NetworkRef][]*topology.Port
 
 	allocs     map[fabric.NetworkRef]NetworkAlloc
 	allocOf    map[fabric.Identity]IdentityAlloc
@@ -30,6 +29,7 @@ type index struct {
 
 func newIndex(s State) *index {
 	x := &index{
+		intent: topology.NewIntent(), policies: newPolicies(),
 		allocs: maps.Clone(s.Networks), bindings: make(map[fabric.PortRef]fabric.NodeName), nodes: maps.Clone(s.Nodes),
 		allocOf:    make(map[fabric.Identity]IdentityAlloc, len(s.Identities)),
 		identities: make(map[fabric.NetworkRef]map[fabric.Identity]fabric.Labels),
@@ -52,10 +52,14 @@ func newIndex(s State) *index {
 	for port, node := range s.Bindings {
 		x.setBinding(port, node)
 	}
+	var keys []topology.Key
 	if s.Intent == nil {
-		s.Intent = topology.NewIntent()
+		s.Intent = x.intent
 	}
-	x.setIntent(s.Intent)
+	for _, o := range s.Intent.Objects() {
+		keys = append(keys, o.Key)
+	}
+	x.setIntent(s.Intent, keys)
 	return x
 }
 
@@ -73,14 +77,14 @@ func (x *index) state() State {
 	return s
 }
 
-func (x *index) setIntent(i *topology.Intent) {
-	x.intent, x.settings, x.policies = i, i.Settings(), newPolicies(i)
+// setIntent replaces the intent with one that differs in the objects that keys name. It reports whether a rule
+// that stays has another number.
+func (x *index) setIntent(i *topology.Intent, keys []topology.Key) (renumbered bool) {
+	renumbered = x.policies.change(x.intent, i, keys)
+	x.intent, x.settings = i, i.Settings()
 	ignored := slices.Sorted(slices.Values(x.settings.IgnoredLabels)) // nil when there are none
 	x.settings.IgnoredLabels = slices.Compact(ignored)
-	x.ports = make(map[fabric.NetworkRef][]*topology.Port)
-	for _, p := range i.Ports() {
-		x.ports[p.NetworkRef()] = append(x.ports[p.NetworkRef()], p)
-	}
+	return renumbered
 }
 
 // setIdentity sets or, with nil, frees an identity.

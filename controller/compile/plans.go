@@ -57,7 +57,7 @@ func NeededIdentities(s State) []IdentityAlloc {
 	for _, n := range x.intent.Networks() {
 		known := x.identitiesByLabels(n.Ref())
 		needed := make(map[string]fabric.Labels)
-		for _, p := range x.ports[n.Ref()] {
+		for _, p := range x.intent.PortsOf(n.Ref()) {
 			labels := x.policyLabels(p)
 			if _, ok := known[labels.String()]; !ok {
 				needed[labels.String()] = labels

@@ -12,7 +12,7 @@ import (
 type policies struct {
 	platform []policy
 	tenants  map[string][]policy
-	ids      map[ruleKey]firewall.RuleID
+	numbers  numbering
 }
 
 // policy is a FirewallPolicy or a PlatformPolicy.
@@ -30,23 +30,78 @@ type policy struct {
 	directions map[firewall.Direction][]topology.Rule
 }
 
-func newPolicies(i *topology.Intent) policies {
-	p := policies{tenants: make(map[string][]policy)}
-	for _, f := range i.FirewallPolicies() {
-		pol := newPolicy(i, topology.Key{Kind: topology.KindFirewallPolicy, Tenant: f.Metadata.Tenant, Name: f.Metadata.Name}, f.Spec.Ingress, f.Spec.Egress)
-		pol.tier, pol.priority, pol.network, pol.subject = firewall.Tenant, f.Spec.Priority, f.Spec.Network, f.Spec.Subject
-		p.tenants[f.Metadata.Tenant] = append(p.tenants[f.Metadata.Tenant], pol)
+// newPolicies returns the policies of an intent without objects.
+func newPolicies() policies {
+	return policies{tenants: make(map[string][]policy), numbers: newNumbering(hashKey)}
+}
+
+// change takes over the objects that keys name from one intent to another. It reports whether the number of a
+// rule changed that is in both.
+func (p *policies) change(before, after *topology.Intent, keys []topology.Key) (renumbered bool) {
+	tenants := make(map[string]bool)
+	platform := false
+	for _, key := range keys {
+		switch key.Kind {
+		case topology.KindFirewallPolicy:
+			tenants[key.Tenant] = true
+		case topology.KindPlatformPolicy:
+			platform = true
+		}
+		if p.renumber(ruleKeys(before.Get(key)), ruleKeys(after.Get(key))) {
+			renumbered = true
+		}
 	}
+	for tenant := range tenants {
+		if p.tenants[tenant] = tenantPolicies(after, tenant); len(p.tenants[tenant]) == 0 {
+			delete(p.tenants, tenant)
+		}
+	}
+	if platform {
+		p.platform = platformPolicies(after)
+	}
+	return renumbered
+}
+
+// renumber replaces an object's rules, and reports whether another rule's number changed.
+func (p *policies) renumber(before, after []ruleKey) (moved bool) {
+	stay := make(map[ruleKey]bool, len(after))
+	for _, key := range after {
+		stay[key] = true
+	}
+	for _, key := range before {
+		if !stay[key] && p.numbers.remove(key) {
+			moved = true
+		}
+	}
+	for _, key := range after {
+		if p.numbers.add(key) {
+			moved = true
+		}
+	}
+	return moved
+}
+
+func tenantPolicies(i *topology.Intent, tenant string) []policy {
+	var out []policy
+	for _, f := range i.FirewallPoliciesOf(tenant) {
+		pol := newPolicy(i, topology.Key{Kind: topology.KindFirewallPolicy, Tenant: tenant, Name: f.Metadata.Name}, f.Spec.Ingress, f.Spec.Egress)
+		pol.tier, pol.priority, pol.network, pol.subject = firewall.Tenant, f.Spec.Priority, f.Spec.Network, f.Spec.Subject
+		out = append(out, pol)
+	}
+	return out
+}
+
+func platformPolicies(i *topology.Intent) []policy {
+	var out []policy
 	for _, f := range i.PlatformPolicies() {
 		pol := newPolicy(i, topology.Key{Kind: topology.KindPlatformPolicy, Name: f.Metadata.Name}, f.Spec.Ingress, f.Spec.Egress)
 		pol.tier, pol.priority, pol.tenants, pol.subject = firewall.Platform, f.Spec.Priority, f.Spec.Subject.Tenants, f.Spec.Subject.Workloads
 		if f.Spec.Tier == topology.TierBaseline {
 			pol.tier = firewall.Baseline
 		}
-		p.platform = append(p.platform, pol)
+		out = append(out, pol)
 	}
-	p.number(i)
-	return p
+	return out
 }
 
 func newPolicy(i *topology.Intent, key topology.Key, ingress, egress []topology.Rule) policy {
@@ -58,33 +113,6 @@ func newPolicy(i *topology.Intent, key topology.Key, ingress, egress []topology.
 		p.directions[firewall.Egress] = egress
 	}
 	return p
-}
-
-// number gives every rule its id.
-func (p *policies) number(i *topology.Intent) {
-	keys := make(map[ruleKey]bool)
-	add := func(pol policy) {
-		for d, rules := range pol.directions {
-			for index := range rules {
-				keys[policyRule(pol.key, d, index)] = true
-			}
-		}
-	}
-	for _, pol := range p.platform {
-		add(pol)
-	}
-	for _, list := range p.tenants {
-		for _, pol := range list {
-			add(pol)
-		}
-	}
-	for _, n := range i.Networks() {
-		for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
-			keys[defaultRule(n.Ref(), d)] = true
-			keys[postureRule(n.Ref(), d)] = true
-		}
-	}
-	p.ids = ruleIDs(keys)
 }
 
 // governing returns the policies that may govern workloads of a network.

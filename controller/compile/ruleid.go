@@ -1,10 +1,7 @@
 package compile
 
 import (
-	"fmt"
-	"hash/fnv"
-	"maps"
-	"slices"
+	"strconv"
 
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/firewall"
@@ -16,15 +13,15 @@ import (
 type ruleKey string
 
 func policyRule(policy topology.Key, d firewall.Direction, index int) ruleKey {
-	return ruleKey(fmt.Sprintf("%s %s %d", policy, directionName(d), index))
+	return ruleKey(policy.String() + " " + directionName(d) + " " + strconv.Itoa(index))
 }
 
 func defaultRule(network fabric.NetworkRef, d firewall.Direction) ruleKey {
-	return ruleKey(fmt.Sprintf("default %s %s", network, directionName(d)))
+	return ruleKey("default " + network.String() + " " + directionName(d))
 }
 
 func postureRule(network fabric.NetworkRef, d firewall.Direction) ruleKey {
-	return ruleKey(fmt.Sprintf("posture %s %s", network, directionName(d)))
+	return ruleKey("posture " + network.String() + " " + directionName(d))
 }
 
 func directionName(d firewall.Direction) string {
@@ -34,29 +31,27 @@ func directionName(d firewall.Direction) string {
 	return "ingress"
 }
 
-// ruleIDs numbers all rules of an intent. A number is the hash of its key; of two keys with one hash the
-// later in order takes the next free number, so the numbers depend on the set of rules alone.
-func ruleIDs(keys map[ruleKey]bool) map[ruleKey]firewall.RuleID {
-	ids := make(map[ruleKey]firewall.RuleID, len(keys))
-	taken := map[firewall.RuleID]bool{0: true}
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		h := fnv.New32a()
-		h.Write([]byte(key))
-		id := firewall.RuleID(h.Sum32())
-		for taken[id] {
-			id++
-		}
-		taken[id], ids[key] = true, id
-	}
-	return ids
-}
-
-// renumbered reports whether a rule that both have changed its number.
-func renumbered(from, to map[ruleKey]firewall.RuleID) bool {
-	for key, id := range to {
-		if was, ok := from[key]; ok && was != id {
-			return true
+// ruleKeys returns the keys of the rules that there are because of an object, which may be nil.
+func ruleKeys(o *topology.Object) []ruleKey {
+	var keys []ruleKey
+	add := func(d firewall.Direction, rules []topology.Rule) {
+		for i := range rules {
+			keys = append(keys, policyRule(o.Key, d, i))
 		}
 	}
-	return false
+	switch {
+	case o == nil:
+	case o.FirewallPolicy != nil:
+		add(firewall.Ingress, o.FirewallPolicy.Spec.Ingress)
+		add(firewall.Egress, o.FirewallPolicy.Spec.Egress)
+	case o.PlatformPolicy != nil:
+		add(firewall.Ingress, o.PlatformPolicy.Spec.Ingress)
+		add(firewall.Egress, o.PlatformPolicy.Spec.Egress)
+	case o.Network != nil:
+		ref := o.Network.Ref()
+		for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
+			keys = append(keys, defaultRule(ref, d), postureRule(ref, d))
+		}
+	}
+	return keys
 }

@@ -32,7 +32,7 @@ func (x *index) table(ref fabric.NetworkRef) firewall.Table {
 					continue
 				}
 				t.Rules = append(t.Rules, firewall.Rule{
-					ID: x.policies.ids[policyRule(p.key, d, i)], Tier: p.tier, Direction: d, Action: action(r.Action),
+					ID: x.policies.numbers.ids[policyRule(p.key, d, i)], Tier: p.tier, Direction: d, Action: action(r.Action),
 					Order:   firewall.Order{Priority: p.priority, Policy: p.name(), Index: i},
 					Subject: subject, Peers: peers, Services: services(r), Origin: p.origin(d, i, r.Name),
 				})
@@ -42,7 +42,7 @@ func (x *index) table(ref fabric.NetworkRef) firewall.Table {
 	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
 		if subject := tenantSubjects[d].workloads(); !isEmpty(subject) {
 			t.Rules = append(t.Rules, firewall.Rule{
-				ID: x.policies.ids[defaultRule(ref, d)], Tier: firewall.Tenant, Direction: d, Action: firewall.Deny,
+				ID: x.policies.numbers.ids[defaultRule(ref, d)], Tier: firewall.Tenant, Direction: d, Action: firewall.Deny,
 				Order: firewall.Order{Last: true}, Subject: subject, Peers: firewall.Peers{Any: true},
 				Origin: firewall.Origin{Policy: "FirewallPolicies of Network " + ref.String(), Rule: "default"},
 			})
@@ -62,7 +62,7 @@ func (x *index) posture(ref fabric.NetworkRef, d firewall.Direction) firewall.Ru
 		origin.File, origin.Line = o.Origin.File, o.Origin.Line
 	}
 	return firewall.Rule{
-		ID: x.policies.ids[postureRule(ref, d)], Tier: firewall.Posture, Direction: d, Action: action(a),
+		ID: x.policies.numbers.ids[postureRule(ref, d)], Tier: firewall.Posture, Direction: d, Action: action(a),
 		Subject: firewall.Workloads{Any: true}, Peers: firewall.Peers{Any: true}, Origin: origin,
 	}
 }

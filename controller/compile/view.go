@@ -93,7 +93,7 @@ func (x *index) declaration(ref fabric.NetworkRef) declaration {
 			d.network.Reserved = append(d.network.Reserved, s.Gateway(p))
 		}
 	}
-	for _, p := range x.ports[ref] {
+	for _, p := range x.intent.PortsOf(ref) {
 		d.network.Reserved = append(d.network.Reserved, p.Spec.Addresses...)
 	}
 	for _, p := range d.peers {
@@ -128,7 +128,7 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 		}
 	}
 	known := x.identitiesByLabels(ref)
-	for _, port := range x.ports[ref] {
+	for _, port := range x.intent.PortsOf(ref) {
 		name := x.bindings[port.Ref()]
 		node, registered := x.nodes[name]
 		id, ok := known[x.policyLabels(port).String()]
@@ -185,7 +185,7 @@ func (x *index) policyLabels(p *topology.Port) fabric.Labels {
 // identitiesByLabels returns the identity of each label set; nil for a network without declared ports, for
 // which nobody asks. Were a set allocated twice, the smaller number stands.
 func (x *index) identitiesByLabels(ref fabric.NetworkRef) map[string]fabric.Identity {
-	if len(x.ports[ref]) == 0 {
+	if len(x.intent.PortsOf(ref)) == 0 {
 		return nil
 	}
 	out := make(map[string]fabric.Identity, len(x.identities[ref]))
