@@ -45,6 +45,9 @@ func NewCredentials(ca, certificate []byte, key *ecdsa.PrivateKey) (*Credentials
 	if !key.PublicKey.Equal(c.Certificate.PublicKey) {
 		return nil, errors.New("the certificate is not one of this key")
 	}
+	if err := c.CA.CheckSignatureFrom(c.CA); err != nil { // a CA of its own: its signature shows whether it is whole
+		return nil, fmt.Errorf("CA certificate: it is damaged: %w", err)
+	}
 	if err := c.Certificate.CheckSignatureFrom(c.CA); err != nil {
 		return nil, fmt.Errorf("the certificate is not one of this CA: %w", err)
 	}
