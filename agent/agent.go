@@ -130,6 +130,7 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 			a.convergeBindings(s, now)
 			a.convergeIdentities(s, now)
 			a.convergeDeadLinks(s, now)
+			a.watchLinks(s, now)
 			a.convergeLeases(s, now)
 		}
 	}

@@ -24,7 +24,8 @@ func (a *Agent) collect(ctx context.Context, r cniwire.GC) error {
 			return nil, refuse(cniwire.CodeUnavailable, "what is attached is not known: Open vSwitch's database doesn't answer: %s", s.ovsProblem)
 		}
 		for _, at := range s.all() {
-			if at.Kind == kindContainer && at.Config == r.Config && !keep[at.Container] && s.locked[at.Interface] == nil {
+			_, making := s.reserved[at.Interface]
+			if at.Kind == kindContainer && at.Config == r.Config && !keep[at.Container] && !making {
 				out = append(out, at)
 			}
 		}

@@ -1,11 +1,15 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/weftfabric/weft/agent"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/cniwire"
 )
@@ -123,4 +127,37 @@ func TestBriefStatusAsksNobody(t *testing.T) {
 	if r.sw.Dumps() == before {
 		t.Error("a whole answer was given without the switch")
 	}
+}
+
+// A container whose namespace goes without a DEL is noticed, though the switch keeps the port open, and then removed.
+func TestContainerGoneWithoutDel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		r.agent = agent.New(r.cfg)
+		done := make(chan error, 1)
+		go func() { done <- r.agent.Run(ctx) }()
+		r.ready()
+		r.add("c1", "/ns/1", nil)
+		r.add("c2", "/ns/2", nil)
+		r.links.RemoveNamespace("/ns/1")
+		time.Sleep(50 * time.Second)
+		if report, _, _ := r.controller.reported(); !strings.Contains(strings.Join(report.Problems, " "), "its link is gone") {
+			t.Errorf("problems: %v", report.Problems)
+		}
+		if got := r.attached(); got != "c1/eth0 c2/eth0" {
+			t.Errorf("attached after less than a minute: %s", got)
+		}
+		time.Sleep(90 * time.Second)
+		if got := r.attached(); got != "c2/eth0" {
+			t.Errorf("attached: %s", got)
+		}
+		if report, _, _ := r.controller.reported(); len(report.Problems) > 0 {
+			t.Errorf("problems: %v", report.Problems)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

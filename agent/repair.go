@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/weftfabric/weft/agent/host"
@@ -30,8 +31,8 @@ func (a *Agent) convergeIdentities(s *state, now time.Time) {
 func (a *Agent) convergeDeadLinks(s *state, now time.Time) {
 	for _, i := range s.ovs.Interfaces {
 		at, ok := s.attachments[i.Name]
-		since, failed := s.failedSince[i.Name]
-		if !ok || !failed || at.Kind != kindContainer || s.locked[i.Name] != nil || now.Sub(since) < deadLinkTime {
+		since, dead := s.deadSince(i.Name)
+		if !ok || !dead || at.Kind != kindContainer || s.locked[i.Name] != nil || now.Sub(since) < deadLinkTime {
 			continue
 		}
 		a.start(s, now, "remove the dead port "+i.Name, func(ctx context.Context) error {
@@ -44,6 +45,51 @@ func (a *Agent) convergeDeadLinks(s *state, now time.Time) {
 			return a.unplug(ctx, at)
 		})
 	}
+}
+
+// deadSince says since when an interface has had no link. The switch tells of a link that it can't open, but not of one
+// that goes while it is open.
+func (s *state) deadSince(name string) (since time.Time, dead bool) {
+	if since, dead = s.failedSince[name]; !dead {
+		since, dead = s.goneSince[name]
+	}
+	return since, dead
+}
+
+// watchLinks looks from time to time for containers whose link is gone.
+func (a *Agent) watchLinks(s *state, now time.Time) {
+	if now.Sub(s.linksListed) < resyncInterval {
+		return
+	}
+	before := maps.Clone(s.attachments)
+	a.start(s, now, "look for links that are gone", func(ctx context.Context) error {
+		links, err := a.cfg.Links.List(ctx)
+		if err != nil {
+			return err
+		}
+		return a.do(ctx, func(s *state) { s.noteGone(before, links, time.Now()) })
+	})
+}
+
+// noteGone takes over which links there were after the attachments before.
+func (s *state) noteGone(before map[string]attachment, links []host.Link, now time.Time) {
+	s.linksListed = now
+	there := map[string]bool{}
+	for _, l := range links {
+		there[l.Name] = true
+	}
+	gone := map[string]time.Time{}
+	for name := range before {
+		at, attached := s.attachments[name]
+		if there[name] || !attached || at.Kind != kindContainer || s.locked[name] != nil {
+			continue
+		}
+		gone[name] = now
+		if since, ok := s.goneSince[name]; ok {
+			gone[name] = since
+		}
+	}
+	s.goneSince = gone
 }
 
 // convergeOrphans removes, once in a run, the links that an earlier run made and didn't come to plug.

@@ -119,6 +119,9 @@ func (s *state) problems() []string {
 			out = append(out, fmt.Sprintf("interface %s: Open vSwitch: %s", i.Name, i.Error))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.goneSince)) {
+		out = append(out, fmt.Sprintf("interface %s: its link is gone; its port is removed after a minute", name))
+	}
 	if s.havePlan {
 		for _, at := range s.all() {
 			if _, problem := s.resolve(at); problem != "" {

@@ -54,6 +54,9 @@ type state struct {
 	returning map[leaseKey]bool
 	// failedSince says since when the switch has not been able to open an interface.
 	failedSince map[string]time.Time
+	// goneSince says since when the link of an attachment has been missing; linksListed is when that was looked at.
+	goneSince   map[string]time.Time
+	linksListed time.Time
 	// bindRefusals say why interfaces of somebody else aren't bound.
 	bindRefusals map[string]bindRefusal
 	// placing counts the requests that are binding a Port; until they are done, a Port without an attachment may
@@ -80,7 +83,7 @@ func newState(node fabric.NodeName) *state {
 	return &state{
 		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
 		reserved: map[string]attachment{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
-		failedSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
+		failedSince: map[string]time.Time{}, goneSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
 		controller: notConnected, flows: newFlowState(),
 	}
 }

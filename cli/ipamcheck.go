@@ -21,9 +21,9 @@ type ipamFinding struct {
 
 // ipamReport is what 'weft ipam verify' found.
 type ipamReport struct {
-	Nodes     int       `json:"nodes"`
-	Leases    int       `json:"leases"`
-	Addresses int       `json:"addresses"`
+	Nodes     int           `json:"nodes"`
+	Leases    int           `json:"leases"`
+	Addresses int           `json:"addresses"`
 	Findings  []ipamFinding `json:"findings"`
 }
 
@@ -113,7 +113,9 @@ func (c *ipamCheck) checkLeases() {
 	var outer lease // the one before that may hold the next ones: prefixes either nest or are disjoint
 	for _, l := range byBlock {
 		inside := slices.ContainsFunc(c.subnets[l.network], func(s subnetRange) bool {
-			return slices.ContainsFunc(s.prefixes, func(p netip.Prefix) bool { return p.IsValid() && p.Contains(l.prefix.Addr()) && p.Bits() <= l.prefix.Bits() })
+			return slices.ContainsFunc(s.prefixes, func(p netip.Prefix) bool {
+				return p.IsValid() && p.Contains(l.prefix.Addr()) && p.Bits() <= l.prefix.Bits()
+			})
 		})
 		if !inside {
 			c.find(l.node, l.network+" "+l.prefix.String(), do, "the lease is in no subnet of its network")
