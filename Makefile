@@ -11,6 +11,9 @@ LDFLAGS := -s -w -X github.com/weftfabric/weft/version.Version=$(VERSION)
 TOOL    := $(GO) tool -modfile=tools/go.mod
 CACHE   := $(CURDIR)/.cache
 
+# What tests need to know: that a missing switch is a failure, and where binaries and the guest's kernel are.
+TEST_ENV := WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE)/guest
+
 # What the demo and the tests need: a command, and the Debian package that brings it.
 NEEDS := ovs-vswitchd:openvswitch-switch ip:iproute2 ping:iputils-ping ethtool:ethtool \
          qemu-system-x86_64:qemu-system-x86 busybox:busybox-static gcc:gcc
@@ -31,11 +34,28 @@ demo: deps guest build ## Run examples/two-tenants in the lab: predicted beside 
 .PHONY: test
 test: deps guest build vet lint test-all fuzz-short ## Run every test, those on real Open vSwitch included
 
+# The sandbox has no network, so every module that a test builds comes first.
+.PHONY: modules
+modules:
+	for dir in . bench/peer lab/runtimes/peer; do (cd $$dir && $(GO) mod download); done
+
 .PHONY: test-all
-test-all:
-	export WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE)/guest CGO_ENABLED=1
-	$(GO) mod download
-	tools/sandbox $(GO) test -race -timeout 15m ./...
+test-all: modules
+	$(TEST_ENV) CGO_ENABLED=1 tools/sandbox $(GO) test -race -count=1 -timeout 20m ./...
+
+.PHONY: test-runtimes
+test-runtimes: deps guest build modules ## Attach containers through podman and containerd themselves
+	$(MAKE) -s deps NEEDS="podman:podman containerd:containerd ctr:containerd iptables:iptables"
+	$(TEST_ENV) WEFT_RUNTIMES=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m ./lab/runtimes
+
+.PHONY: test-libvirt
+test-libvirt: deps guest build modules ## Attach a libvirt domain to a Port
+	$(MAKE) -s deps NEEDS="libvirtd:libvirt-daemon-system virsh:libvirt-clients"
+	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run Libvirt ./lab/...
+
+.PHONY: soak
+soak: deps guest build modules ## Hurt labs and clusters for many minutes, and look for what is lost or leaks
+	$(TEST_ENV) WEFT_SOAK=1 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run Soak ./lab ./controller
 
 .PHONY: vet
 vet: ## Check formatting and run go vet
@@ -55,8 +75,13 @@ fuzz-short: ## Fuzz each target for FUZZTIME
 	done < <(git grep -oE 'func Fuzz[A-Za-z0-9]+' -- '*_test.go' | sed 's/func //')
 
 .PHONY: bench
-bench: deps ## Run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+bench: deps guest build modules ## Run the benchmarks; with BENCH_PEERS=1 beside OVN, which it installs
+	if [ -n "$(BENCH_PEERS)" ]; then
+	  $(MAKE) -s deps NEEDS="ovn-northd:ovn-central ovn-controller:ovn-host"
+	  export WEFT_BENCH_PEERS=1
+	fi
+	$(GO) test -run '^$$' -bench . -benchtime 1s $$($(GO) list ./... | grep -v /bench)
+	$(TEST_ENV) tools/sandbox $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench
 
 .PHONY: generate
 generate: ## Regenerate protobuf code
