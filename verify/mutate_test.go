@@ -90,7 +90,9 @@ func TestMutants(t *testing.T) {
 	in := inputOf(golden(t, "two-tenants"))
 	right := startOVS(t, 1, 2, 3, 4, 5, 6, 100)
 	wrong := startOVS(t, 1, 2, 3, 4, 5, 6, 100)
-	right.install(t, in.Flows)
+	if !right.install(t, in.Flows) {
+		t.Fatal("the switch refuses the rendered flows")
+	}
 	sample := samplePackets(t, in)
 	noticed, unconfirmed := 0, 0
 	for range rounds {
@@ -101,7 +103,9 @@ func TestMutants(t *testing.T) {
 		changed := in
 		changed.Flows = flows
 		report := verify.Verify(changed)
-		wrong.install(t, flows)
+		if !wrong.install(t, flows) {
+			continue // no switch can have these
+		}
 		if len(report.Findings) > 0 {
 			noticed++
 			confirmed := false

@@ -79,19 +79,16 @@ func (s *ovs) run(t testing.TB, stdin, name string, args ...string) string {
 	return string(out)
 }
 
-func (s *ovs) ofctl(t testing.TB, stdin, command string, args ...string) string {
-	t.Helper()
-	return s.run(t, stdin, "ovs-ofctl", append([]string{"-O", "OpenFlow15", command, "unix:" + filepath.Join(s.dir, "br0.mgmt")}, args...)...)
-}
-
-// install makes flows the flows of br0.
-func (s *ovs) install(t testing.TB, flows []openflow.Flow) {
+// install makes flows the flows of br0. It reports false if the switch refuses them.
+func (s *ovs) install(t testing.TB, flows []openflow.Flow) bool {
 	t.Helper()
 	var b strings.Builder
 	for _, f := range flows {
 		b.WriteString(f.String() + "\n")
 	}
-	s.ofctl(t, b.String(), "replace-flows", "-")
+	cmd := exec.Command("ovs-ofctl", "-O", "OpenFlow15", "replace-flows", "unix:"+filepath.Join(s.dir, "br0.mgmt"), "-")
+	cmd.Env, cmd.Stdin = s.env(), strings.NewReader(b.String())
+	return cmd.Run() == nil
 }
 
 var (
