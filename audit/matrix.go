@@ -58,7 +58,8 @@ func ReachOf(intent *topology.Intent, workloads []Workload, q Question) (Reach, 
 				out.unjoined[[2]string{w.Classes[i].Name(), w.Classes[j].Name()}] = true
 				continue
 			}
-			if c := w.connections(w.engine.Between(i, j)); len(c) > 0 {
+			parts := w.engine.Between(i, j)
+			if c := w.connections(parts, familiesOf(parts)); len(c) > 0 {
 				out.Rows = append(out.Rows, ReachRow{w.label(i, q.From), w.label(j, q.To), c})
 			}
 		}

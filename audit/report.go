@@ -138,12 +138,18 @@ func (c Connections) Text() string {
 	return strings.Join(words, " ")
 }
 
-// connections describes the allowed ones of parts. Parts that differ in their family alone become one.
-func (w *World) connections(parts []reach.Part) []Connections {
-	families := make(map[reach.Family]bool)
+// familiesOf counts the families of parts.
+func familiesOf(parts []reach.Part) int {
+	seen := make(map[reach.Family]bool)
 	for _, p := range parts {
-		families[p.Family] = true
+		seen[p.Family] = true
 	}
+	return len(seen)
+}
+
+// connections describes the allowed ones of parts, of a pair that has so many families in common. Parts that differ in
+// their family alone become one.
+func (w *World) connections(parts []reach.Part, families int) []Connections {
 	var out []Connections
 	done := make([]bool, len(parts))
 	for i, p := range parts {
@@ -159,7 +165,7 @@ func (w *World) connections(parts []reach.Part) []Connections {
 		}
 		c := Connections{Services: reach.Describe(services), Egress: ruleRef(p.Egress), Ingress: ruleRef(p.Ingress)}
 		c.Sources, c.Destinations = w.ranges(p.Src), w.ranges(p.Dst)
-		if len(families) > 1 && !both {
+		if families > 1 && !both {
 			c.Families = []string{p.Family.String()}
 		}
 		out = append(out, c)

@@ -23,7 +23,7 @@ that policies mention and no declared workload has. docs/audit.md says what coun
   weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/`,
 	}
 	makeGroup(cmd)
-	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditVerifyCommand())
+	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditDiffCommand(), a.auditVerifyCommand())
 	return cmd
 }
 
@@ -34,12 +34,17 @@ type audited struct {
 	foreign   []topology.Document
 }
 
-// audited reads and checks the files; problems are reported, and errors end the command.
+// audited reads and checks the files.
 func (a *app) audited(cmd *cobra.Command, files filesFlag) (audited, error) {
 	sources, err := files.read(cmd, a)
 	if err != nil {
 		return audited{}, err
 	}
+	return a.load(sources)
+}
+
+// load checks sources; problems are reported, and errors end the command.
+func (a *app) load(sources []topology.Source) (audited, error) {
 	in := audited{}
 	var problems, more topology.Problems
 	in.intent, in.foreign, problems = topology.Load(sources)
