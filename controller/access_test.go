@@ -73,6 +73,7 @@ func stream[Q, A any](f func(context.Context, *connect.Request[Q]) (*connect.Ser
 }
 
 func TestWhoMayCallWhat(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	admin, err := apiclient.LoadCredentials(filepath.Join(f.dir, "admin"))
@@ -112,6 +113,7 @@ func withoutCertificate(t *testing.T, ca *x509.Certificate) *http.Client {
 }
 
 func TestForeignCertificatesAreRefused(t *testing.T) {
+	t.Parallel()
 	f, other := start(t), start(t)
 	stranger, err := apiclient.LoadCredentials(filepath.Join(other.dir, "admin"))
 	if err != nil {
@@ -131,6 +133,7 @@ func TestForeignCertificatesAreRefused(t *testing.T) {
 }
 
 func TestOldTLSIsRefused(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	addr := strings.TrimPrefix(f.server, "https://")
 	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
@@ -141,6 +144,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	try := func(token, node string) (*apiclient.Credentials, error) {
 		return apiclient.Join(f.ctx(), apiclient.JoinRequest{Server: f.server, Token: token, Node: fabric.NodeName(node), Key: newKey(t)})
@@ -191,6 +195,7 @@ func TestJoin(t *testing.T) {
 }
 
 func TestTokenExpires(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	token, err := f.admin.Intent.CreateToken(f.ctx(), connect.NewRequest(&weftv1.CreateTokenRequest{TtlSeconds: 60}))
 	if err != nil {
@@ -206,6 +211,7 @@ func TestTokenExpires(t *testing.T) {
 }
 
 func TestSilentNodeIsNotConnected(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.agent("n1", "192.0.2.1")
 	f.waitNode("n1", func(n *weftv1.NodeInfo) bool { return n.Connected })
@@ -214,6 +220,7 @@ func TestSilentNodeIsNotConnected(t *testing.T) {
 }
 
 func TestJoinAgainWithTheSameKey(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	r := apiclient.JoinRequest{Server: f.server, Token: f.token(""), Node: "n1", Key: newKey(t)}
 	for range 2 {
@@ -224,6 +231,7 @@ func TestJoinAgainWithTheSameKey(t *testing.T) {
 }
 
 func TestRenewCertificate(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	old := f.join("n1")
 	key := newKey(t)
@@ -250,6 +258,7 @@ func TestRenewCertificate(t *testing.T) {
 }
 
 func TestCredentialsOnDisk(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	c := f.join("n1")
 	dir := filepath.Join(t.TempDir(), "node")

@@ -47,6 +47,7 @@ spec:
 `
 
 func TestApplyThenRead(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	resp := f.apply(acme + acmePort)
 	if resp.Revision != 1 || len(resp.Changes) != 3 {
@@ -78,6 +79,7 @@ func TestApplyThenRead(t *testing.T) {
 }
 
 func TestBadInputChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	for name, yaml := range map[string]string{
@@ -108,6 +110,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 }
 
 func TestDryRunAndExpectedRevision(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	if resp := f.tryApply(&weftv1.ApplyRequest{Files: files(acme), DryRun: true}); resp.Applied || len(resp.Changes) != 2 || resp.Revision != 0 {
 		t.Errorf("dry run: %v", resp)
@@ -124,6 +127,7 @@ func TestDryRunAndExpectedRevision(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	f.tryApply(&weftv1.ApplyRequest{Files: files(acmePolicy[4:]), ApplySet: "policies"})
@@ -151,6 +155,7 @@ func verbOf(changes []*weftv1.Change, kind string) weftv1.Change_Verb {
 }
 
 func TestDelete(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	network := &weftv1.Key{Kind: "Network", Tenant: "acme", Name: "prod"}
@@ -177,6 +182,7 @@ func TestDelete(t *testing.T) {
 }
 
 func TestConcurrentApplies(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	const writers = 8
@@ -197,6 +203,7 @@ func TestConcurrentApplies(t *testing.T) {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	f.stop()

@@ -41,6 +41,7 @@ func (f *fixture) online(path string) backup.Backup {
 }
 
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	a := f.agent("n1", "192.0.2.1")
@@ -87,6 +88,7 @@ func TestBackupAndRestore(t *testing.T) {
 }
 
 func TestDamagedBackupChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	path := filepath.Join(t.TempDir(), "weft.backup")
@@ -123,6 +125,7 @@ func TestBackupNeedsAStore(t *testing.T) {
 }
 
 func TestBackupBesideARunningControllerIsRefused(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	_, err := controller.Backup(t.Context(), controller.Config{DataDir: f.dir}, filepath.Join(t.TempDir(), "b"))
 	if err == nil || !strings.Contains(err.Error(), "another controller uses the directory") {
@@ -132,6 +135,7 @@ func TestBackupBesideARunningControllerIsRefused(t *testing.T) {
 
 // A backup of the embedded store can go to a cluster, and back.
 func TestRestoreIntoACluster(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	path := filepath.Join(t.TempDir(), "weft.backup")

@@ -10,6 +10,7 @@ import (
 
 // The same objects from another file, and on other lines, are news for nobody.
 func TestMovedFilesChangeNoNode(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePolicy)
 	a := f.agent("n1", "192.0.2.1")

@@ -17,6 +17,7 @@ import (
 )
 
 func TestSnapshotThenDeltas(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -35,6 +36,7 @@ func TestSnapshotThenDeltas(t *testing.T) {
 }
 
 func TestIdentityIsKnownBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -58,6 +60,7 @@ func TestIdentityIsKnownBeforeItIsUsed(t *testing.T) {
 }
 
 func TestResolveIdentityDoesNotWaitForThoseWhoLeft(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -70,6 +73,7 @@ func TestResolveIdentityDoesNotWaitForThoseWhoLeft(t *testing.T) {
 }
 
 func TestBindPort(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -101,6 +105,7 @@ func TestBindPort(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	a := f.agent("n1", "192.0.2.1")
@@ -119,6 +124,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestSecondStreamEndsTheFirst(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	a := f.agent("n1", "192.0.2.1")
 	second := &agent{t: t, name: a.name, client: a.client, plan: plan.Node{}}
@@ -130,6 +136,7 @@ func TestSecondStreamEndsTheFirst(t *testing.T) {
 
 // A node that reads nothing for a while gets the sum of what changed, once it reads again.
 func TestSlowNodeGetsSquashedDeltas(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	other := f.agent("n1", "192.0.2.1")
@@ -191,6 +198,7 @@ func TestSlowNodeGetsSquashedDeltas(t *testing.T) {
 }
 
 func TestEnforcement(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -230,6 +238,7 @@ func TestEnforcement(t *testing.T) {
 }
 
 func TestPlanSaysWhatChangesWhere(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1 := f.agent("n1", "192.0.2.1")
@@ -249,6 +258,7 @@ func TestPlanSaysWhatChangesWhere(t *testing.T) {
 }
 
 func TestDeleteNodeFreesEverything(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme + acmePort)
 	n1, n2 := f.agent("n1", "192.0.2.1"), f.agent("n2", "192.0.2.2")
@@ -276,6 +286,7 @@ func TestDeleteNodeFreesEverything(t *testing.T) {
 }
 
 func TestNetworkWithWorkloadsStays(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	n1 := f.agent("n1", "192.0.2.1")

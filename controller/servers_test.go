@@ -12,6 +12,7 @@ import (
 )
 
 func TestClientTakesTheServerThatAnswers(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	credentials, err := apiclient.LoadCredentials(filepath.Join(f.dir, "admin"))
 	if err != nil {
@@ -28,6 +29,7 @@ func TestClientTakesTheServerThatAnswers(t *testing.T) {
 }
 
 func TestServersThatAreRefused(t *testing.T) {
+	t.Parallel()
 	credentials, err := apiclient.LoadCredentials(filepath.Join(start(t).dir, "admin"))
 	if err != nil {
 		t.Fatal(err)

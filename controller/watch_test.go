@@ -50,6 +50,7 @@ func (w *watcher) want(events ...string) {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	all := f.watch(&weftv1.WatchRequest{})
@@ -71,6 +72,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestWatchAfterRestartSaysWhatItForgot(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.apply(acme)
 	f.apply(acme + acmePort)
