@@ -36,10 +36,10 @@ func TestSoak(t *testing.T) {
 	t.Logf("WEFT_KILL_SEED=%d", seed)
 	k := &soak{t: t, lab: r, rng: rand.New(rand.NewPCG(seed, 0)), node: r.Nodes[0]}
 	k.run(20) // what the first ones leave for good: a block, a process's buffers
-	k.restartAll()
+	k.restart()
 	before := k.count()
 	k.run(soakPorts)
-	k.restartAll()
+	k.restart()
 	var after soakCount
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		if after = k.count(); after.clean(before) || time.Now().After(deadline) {
@@ -146,10 +146,9 @@ func (k *soak) again(verb string, a Attached) {
 	k.t.Fatalf("%s of %s: %v", verb, a.Ref(), err)
 }
 
-// restartAll gives the agent and the switch the same youth before each count, and waits until the node is whole.
-func (k *soak) restartAll() {
+// restart makes the agent equally young before each count, and waits until the node is whole.
+func (k *soak) restart() {
 	k.t.Helper()
-	k.cycle(Switch)
 	k.cycle(Agent)
 	wantClean(k.t, k.lab)
 }

@@ -64,7 +64,10 @@ func TestDamagedCredentials(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := apiclient.LoadCredentials(dir)
-			if err == nil && !(bytes.Equal(got.CA.Raw, want.CA.Raw) && bytes.Equal(got.Certificate.Raw, want.Certificate.Raw) && got.Key.Equal(want.Key)) {
+			if err != nil {
+				return
+			}
+			if !bytes.Equal(got.CA.Raw, want.CA.Raw) || !bytes.Equal(got.Certificate.Raw, want.Certificate.Raw) || !got.Key.Equal(want.Key) {
 				t.Errorf("%s %s %d: other credentials were loaded", name, what, at)
 			}
 		}
