@@ -41,11 +41,10 @@ func (s *state) sent() string {
 
 // judge reports a finding whose packets are those of s, if there are any.
 func (v *verifier) judge(s *state, f Finding) {
-	for _, a := range v.attachments { // a packet that gets somewhere tells more than one that doesn't
-		for _, addr := range a.Addresses {
+	if s.stopped || f.Want == fateRoute.String() {
+		for _, to := range v.likely(s) {
 			t, example := s.clone(), f
-			fam := familyOf(addr)
-			if s.stopped && t.assume(cube{fam.any(), isAddr(fam.dst, addr), is(openflow.IPTTL, 64), isMAC(openflow.EthDst, v.in.Plan.Settings.VirtualMAC)}) && t.trace(&example) {
+			if t.assume(to) && t.trace(&example) {
 				v.find(example)
 				return
 			}
@@ -77,6 +76,25 @@ func (s *state) trace(f *Finding) bool {
 		f.Flows = append(f.Flows, fl.String())
 	}
 	return true
+}
+
+// likely are packets that get somewhere behind table Route: they show more than those that don't.
+func (v *verifier) likely(s *state) []cube {
+	var known, any []cube
+	for _, a := range v.attachments {
+		if port, ok := s.number(openflow.InPort); ok && port == uint64(a.OFPort) {
+			continue
+		}
+		for _, addr := range a.Addresses {
+			f := familyOf(addr)
+			c := cube{f.any(), isAddr(f.dst, addr), is(openflow.IPTTL, 64), isMAC(openflow.EthDst, v.in.Plan.Settings.VirtualMAC)}
+			any = append(any, c)
+			if v.known[a.Identity] {
+				known = append(known, and(c, is(openflow.TunID, uint64(a.Identity))))
+			}
+		}
+	}
+	return append(known, any...)
 }
 
 // source is somebody who can send.
