@@ -31,6 +31,9 @@ func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, err
 		Interface: name, Kind: kindContainer, Port: r.Port, Network: r.Network, Subnet: r.Subnet, Labels: r.Labels, MAC: r.MAC,
 		Addresses: r.Addresses, Container: r.Attachment, Netns: r.Netns, Name: r.Name, Config: r.Config,
 	}
+	if err := a.knowAttachments(ctx); err != nil {
+		return nil, err
+	}
 	if have, ok, err := a.existing(ctx, name); err != nil {
 		return nil, err
 	} else if ok {
@@ -116,6 +119,14 @@ func (a *Agent) waitEnforced(ctx context.Context, name string) error {
 			return false, refuse(cniwire.CodeInternal, "the switch refuses a flow of interface %s: %s", name, reason)
 		}
 		return s.isEnforced(name), nil
+	}})
+}
+
+// knowAttachments waits until the database has told what is attached: before that, an address in use looks free to an
+// agent that has just started.
+func (a *Agent) knowAttachments(ctx context.Context) error {
+	return a.waitFor(ctx, wait{For: "Open vSwitch's database to tell what is attached", Timeout: jobTimeout, Condition: func(s *state) (bool, error) {
+		return s.ovsSeen, nil
 	}})
 }
 

@@ -23,6 +23,9 @@ func (a *Agent) reserve(ctx context.Context, want attachment) (attachment, error
 		}
 		defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
 	}
+	if err := a.knowAttachments(ctx); err != nil {
+		return attachment{}, err
+	}
 	for range maxNeeds {
 		var lacking *need
 		got, err := ask(ctx, a, func(s *state) (got attachment, err error) {

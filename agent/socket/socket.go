@@ -24,6 +24,8 @@ const (
 	maxConnections = 64
 	readTimeout    = 5 * time.Second // for the whole request
 	writeTimeout   = 5 * time.Second
+	// takeover is how long a process that was killed may take to let go of its socket.
+	takeover = 2 * time.Second
 )
 
 // Handler answers a request. The context ends when the server does.
@@ -34,8 +36,10 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make the socket's directory: %w", err)
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		return nil, errors.Join(fmt.Errorf("another agent listens on %s: stop it first", path), c.Close())
+	for deadline := time.Now().Add(takeover); answers(path); time.Sleep(takeover / 50) {
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("another agent listens on %s: stop it first", path)
+		}
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove the old socket: %w", err)
@@ -48,6 +52,16 @@ func Listen(path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("restrict the socket: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// answers reports whether somebody accepts connections on a socket.
+func answers(path string) bool {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close() // it was only to see
+	return true
 }
 
 // Serve answers requests until ctx ends, closes the listener, and returns when all connections have ended.
