@@ -50,8 +50,8 @@ test-runtimes: deps guest build modules ## Attach containers through podman and 
 
 .PHONY: test-libvirt
 test-libvirt: deps guest build modules ## Attach a libvirt domain to a Port
-	$(MAKE) -s deps NEEDS="libvirtd:libvirt-daemon-system virsh:libvirt-clients"
-	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run Libvirt ./lab/...
+	$(MAKE) -s deps NEEDS="libvirtd:libvirt-daemon virsh:libvirt-clients /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so:libvirt-daemon-driver-qemu"
+	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run TestLibvirt ./lab
 
 .PHONY: soak
 soak: deps guest build modules ## Hurt labs and clusters for many minutes, and look for what is lost or leaks
