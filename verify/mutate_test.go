@@ -2,17 +2,22 @@ package verify_test
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/weftfabric/weft/agent/pipeline"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
 	"github.com/weftfabric/weft/verify"
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
-// mutants returns a copy of flows in which one is changed, and what was done to it.
+// mutant returns a copy of flows in which one is changed, and what was done to it.
 func mutant(r *rand.Rand, flows []openflow.Flow) (out []openflow.Flow, what string) {
 	out = slices.Clone(flows)
 	i := r.IntN(len(out))
@@ -87,7 +92,10 @@ func TestMutants(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	in := inputOf(golden(t, "two-tenants"))
+	in := inputOf(withConjunction(golden(t, "two-tenants")))
+	if len(verify.Verify(in).Findings) > 0 {
+		t.Fatal("the rendered flows are not right")
+	}
 	right := startOVS(t, 1, 2, 3, 4, 5, 6, 100)
 	wrong := startOVS(t, 1, 2, 3, 4, 5, 6, 100)
 	if !right.install(t, in.Flows) {
@@ -146,6 +154,25 @@ func rewritten(text string) string {
 	return strings.Join(out, "")
 }
 
+// withConjunction adds rules that become conjunctions, an allowing one above a denying one.
+func withConjunction(in pipeline.Input) pipeline.Input {
+	ids := []fabric.Identity{in.Attachments[0].Identity, in.Attachments[1].Identity}
+	table := &in.Plan.Tables[0]
+	for i, action := range []firewall.Action{firewall.Allow, firewall.Deny, firewall.Allow} {
+		table.Rules = append(table.Rules, firewall.Rule{
+			ID: firewall.RuleID(50 + i), Tier: firewall.Platform, Direction: firewall.Ingress, Action: action,
+			Order:   firewall.Order{Priority: i, Policy: "many"},
+			Subject: firewall.Workloads{IDs: ids},
+			Peers:   firewall.Peers{IDs: ids, CIDRs: []firewall.CIDR{{Prefix: netip.MustParsePrefix("10.9.0.0/24"), Except: []netip.Prefix{netip.MustParsePrefix("10.9.0.64/26")}}}},
+			Services: []firewall.Service{
+				{Protocol: firewall.TCP, Ports: firewall.PortRange{First: 1000, Last: uint16(1010 + 100*i)}},
+				{Protocol: firewall.UDP, Ports: firewall.PortRange{First: 53, Last: 54}}, {Protocol: firewall.ICMP, Type: 8, Code: -1},
+			},
+		})
+	}
+	return in
+}
+
 type tracedPacket struct {
 	packet string
 	ct     []string
@@ -159,8 +186,8 @@ func samplePackets(t *testing.T, in verify.Input) []tracedPacket {
 	targets := []string{"10.0.0.11", "10.0.1.12", "10.0.0.13", "10.9.0.14", "10.0.0.65", "10.0.0.1"}
 	for _, a := range in.Attachments {
 		for _, dst := range targets {
-			for i, l4 := range []string{"tcp,tcp_src=9,tcp_dst=5432", "udp,udp_src=9,udp_dst=53", "icmp,icmp_type=8,icmp_code=0"} {
-				ct := [][]string{{"trk,new", "trk,new"}, {"trk,est", "trk,est"}}[i%2]
+			for i, l4 := range []string{"tcp,tcp_src=9,tcp_dst=5432", "tcp,tcp_src=9,tcp_dst=1005", "tcp,tcp_src=9,tcp_dst=1050", "udp,udp_src=9,udp_dst=53", "icmp,icmp_type=8,icmp_code=0"} {
+				ct := [][]string{{"trk,new", "trk,new"}, {"trk,est", "trk,est"}}[i/4]
 				out = append(out, tracedPacket{"in_port=" + strconv.Itoa(int(a.OFPort)) + ",dl_src=" + a.MAC.String() + ",dl_dst=" + vmac + "," + l4 +
 					",nw_ttl=64,nw_src=" + a.Addresses[0].String() + ",nw_dst=" + dst, ct})
 			}
@@ -173,4 +200,25 @@ func samplePackets(t *testing.T, in verify.Input) []tracedPacket {
 		}
 	}
 	return out
+}
+
+// TestDumpOfASwitch reads back what a switch has, statistics and all.
+func TestDumpOfASwitch(t *testing.T) {
+	in := inputOf(withConjunction(golden(t, "two-tenants")))
+	s := startOVS(t, 1, 100)
+	if !s.install(t, in.Flows) {
+		t.Fatal("the switch refuses the rendered flows")
+	}
+	dump := s.run(t, "", "ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "unix:"+filepath.Join(s.dir, "br0.mgmt"))
+	flows, err := verify.ParseFlows([]byte(dump))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(flows) != len(in.Flows) {
+		t.Errorf("%d flows of %d", len(flows), len(in.Flows))
+	}
+	in.Flows = flows
+	if r := verify.Verify(in); len(r.Findings) > 0 {
+		t.Errorf("%+v", r.Findings[0])
+	}
 }
