@@ -166,7 +166,7 @@ func (w *World) allowed(from, to string, find func(*World, string) (int, bool)) 
 	if !okFrom || !okTo || !w.Joined(w.Classes[i].Network, w.Classes[j].Network) {
 		return out
 	}
-	parts := w.engine.Between(i, j)
+	parts := w.between(i, j)
 	out.families = familiesOf(parts)
 	for _, p := range parts {
 		if p.Allowed {

@@ -58,7 +58,7 @@ func ReachOf(intent *topology.Intent, workloads []Workload, q Question) (Reach, 
 				out.unjoined[[2]string{w.Classes[i].Name(), w.Classes[j].Name()}] = true
 				continue
 			}
-			parts := w.engine.Between(i, j)
+			parts := w.between(i, j)
 			if c := w.connections(parts, familiesOf(parts)); len(c) > 0 {
 				out.Rows = append(out.Rows, ReachRow{w.label(i, q.From), w.label(j, q.To), c})
 			}

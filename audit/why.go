@@ -68,7 +68,7 @@ func WhyOf(intent *topology.Intent, workloads []Workload, q Question, service st
 				out.Explanations = append(out.Explanations, Explanation{From: w.label(i, q.From), To: w.label(j, q.To)})
 				continue
 			}
-			for _, p := range w.engine.Between(i, j) {
+			for _, p := range w.between(i, j) {
 				if !slices.Contains(families, p.Family) || !p.Services.Contains(pointOf(packet, p.Family)) {
 					continue
 				}
@@ -80,7 +80,7 @@ func WhyOf(intent *topology.Intent, workloads []Workload, q Question, service st
 		}
 	}
 	if len(out.Explanations) == 0 {
-		return out, fmt.Errorf("%s and %s have no addresses of one family between which %s can be sent", q.From, q.To, service)
+		return out, fmt.Errorf("%s and %s have no two addresses of one family between which %s can be sent", q.From, q.To, service)
 	}
 	return out, nil
 }

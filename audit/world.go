@@ -52,13 +52,19 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 		Intent: intent, Networks: make(map[fabric.NetworkRef]compile.NetworkAlloc),
 		Identities: make(map[fabric.Identity]compile.IdentityAlloc),
 	}
-	bits := 24 // of a block that holds as many identities as there are classes, and 0
-	for len(w.Classes)+1 > 1<<(24-bits) {
+	most := 0 // classes of one network
+	perNetwork := make(map[fabric.NetworkRef]int)
+	for _, c := range w.Classes {
+		perNetwork[c.Network]++
+		most = max(most, perNetwork[c.Network])
+	}
+	bits := 24 // of a block that holds as many identities, and 0
+	for most+1 > 1<<(24-bits) {
 		bits--
 	}
 	networks := intent.Networks()
 	if (len(networks)+1)<<(24-bits) > 1<<24 || len(networks) >= int(fabric.MaxNetworkID) {
-		return nil, fmt.Errorf("%d networks with up to %d label sets each are more than can be numbered: audit them in parts", len(networks), len(w.Classes))
+		return nil, fmt.Errorf("%d networks with up to %d label sets each are more than can be numbered: audit them in parts", len(networks), most)
 	}
 	used := make(map[fabric.NetworkRef]fabric.Identity)
 	for i, n := range networks {
@@ -168,6 +174,24 @@ func subnetRanges(s topology.Subnet) []reach.Range {
 // Joined reports whether packets can pass between two networks at all: they are one, or peered.
 func (w *World) Joined(a, b fabric.NetworkRef) bool {
 	return a == b || slices.Contains(w.Intent.PeersOf(a), b)
+}
+
+// between returns what policy decides between two classes, without packets from an address to itself: those never leave
+// their workload.
+func (w *World) between(from, to int) []reach.Part {
+	parts := w.engine.Between(from, to)
+	if w.Classes[from].Network != w.Classes[to].Network {
+		return parts
+	}
+	own := func(p reach.Part) bool {
+		src := w.engine.Atoms.Ranges(w.engine.Addresses(from, p.Family, p.Src))
+		dst := w.engine.Atoms.Ranges(w.engine.Addresses(to, p.Family, p.Dst))
+		return len(src) == 1 && len(dst) == 1 && src[0] == dst[0] && src[0].First == src[0].Last
+	}
+	if !slices.ContainsFunc(parts, own) {
+		return parts
+	}
+	return slices.DeleteFunc(slices.Clone(parts), own)
 }
 
 // endpoint returns a workload of a class at an address.
