@@ -46,7 +46,8 @@ func (h *Host) openNode() (netns.NsHandle, error) {
 	if h.namespace != "" {
 		return open(h.namespace)
 	}
-	ns, err := netns.Get()
+	// Not by the thread: it may end before it is looked at, when the goroutine has moved on to another one.
+	ns, err := netns.GetFromPath("/proc/self/ns/net")
 	if err != nil {
 		return -1, fmt.Errorf("open the agent's own network namespace: %w", err)
 	}
