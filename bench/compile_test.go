@@ -93,8 +93,8 @@ func changeKinds(w *world, refs []fabric.NetworkRef) []changeKind {
 	return []changeKind{
 		{"one more block", func(int) (compile.Change, compile.Change) {
 			_, ref := pick()
-			key := compile.LeaseKey{Network: ref, Prefix: w.nextBlock(ref)}
 			node := nodeName(r.IntN(len(w.state.Nodes)))
+			key := compile.LeaseKey{Network: ref, Prefix: w.nextBlock(hosting{node, ref})}
 			return compile.Change{Lease: &compile.LeaseChange{Key: key, Lease: &compile.Lease{Node: node, Subnet: "main"}}},
 				compile.Change{Lease: &compile.LeaseChange{Key: key}}
 		}},

@@ -19,7 +19,9 @@ type world struct {
 	blocks topology.NodeBlock
 	used   map[compile.LeaseKey]int // workloads in a lease
 	last   map[hosting]compile.LeaseKey
-	next   map[fabric.NetworkRef]netip.Addr // where the next lease begins
+	ranges map[fabric.NetworkRef]netip.Prefix
+	taken  map[fabric.NetworkRef][]netip.Prefix
+	held   map[hosting][]netip.Prefix
 }
 
 type hosting struct {
@@ -29,7 +31,10 @@ type hosting struct {
 
 // newWorld returns a fabric of nodes without networks.
 func newWorld(nodes int, blocks topology.NodeBlock) *world {
-	w := &world{blocks: blocks, used: map[compile.LeaseKey]int{}, last: map[hosting]compile.LeaseKey{}, next: map[fabric.NetworkRef]netip.Addr{}}
+	w := &world{
+		blocks: blocks, used: map[compile.LeaseKey]int{}, last: map[hosting]compile.LeaseKey{},
+		ranges: map[fabric.NetworkRef]netip.Prefix{}, taken: map[fabric.NetworkRef][]netip.Prefix{}, held: map[hosting][]netip.Prefix{},
+	}
 	w.state = compile.State{
 		Intent: topology.NewIntent(), Networks: map[fabric.NetworkRef]compile.NetworkAlloc{}, Identities: map[fabric.Identity]compile.IdentityAlloc{},
 		Leases: map[compile.LeaseKey]compile.Lease{}, Bindings: map[fabric.PortRef]fabric.NodeName{}, Nodes: map[fabric.NodeName]compile.NodeState{},
@@ -58,17 +63,16 @@ func (w *world) networks(n int) []fabric.NetworkRef {
 			objects = append(objects, object(&topology.Tenant{Metadata: topology.Metadata{Name: ref.Tenant}}),
 				allow(ref.Tenant, "app", "web", 8080), allow(ref.Tenant, "db", "app", 5432))
 		}
-		first := netip.AddrFrom4([4]byte{10, byte(i % 2 * 128), 0, 0})
+		w.ranges[ref] = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i % 2 * 128), 0, 0}), 9)
 		objects = append(objects,
 			object(&topology.Network{
 				Metadata: topology.Metadata{Tenant: ref.Tenant, Name: ref.Name},
-				Spec:     topology.NetworkSpec{Subnets: []topology.Subnet{{Name: "main", IPv4: netip.PrefixFrom(first, 9)}}},
+				Spec:     topology.NetworkSpec{Subnets: []topology.Subnet{{Name: "main", IPv4: w.ranges[ref]}}},
 			}),
 			object(&topology.Peering{
 				Metadata: topology.Metadata{Tenant: ref.Tenant, Name: ref.Name},
 				Spec:     topology.PeeringSpec{Network: ref.Name, Peer: topology.PeerNetwork{Tenant: other.Tenant, Network: other.Name}},
 			}))
-		w.next[ref] = first
 		w.state.Networks[ref] = compile.NetworkAlloc{ID: fabric.NetworkID(i + 1), Blocks: []fabric.VNIBlock{{Base: networkBase(i), Bits: 16}}}
 		for j, tier := range tiers {
 			w.state.Identities[networkBase(i)+fabric.Identity(j)] = compile.IdentityAlloc{Network: ref, Labels: fabric.Labels{"tier": tier}}
@@ -105,12 +109,12 @@ func (w *world) attach(node fabric.NodeName, ref fabric.NetworkRef) []compile.Ch
 	at := hosting{node, ref}
 	key, leased := w.last[at]
 	// A subnet's gateway, network and broadcast addresses are counted for every block: slightly too early.
-	if room := 1<<(32-w.blocks.IPv4) - 3; leased && w.used[key] < room {
+	if leased && w.used[key] < 1<<(32-key.Prefix.Bits())-3 {
 		w.used[key]++
 		return nil
 	}
-	key = compile.LeaseKey{Network: ref, Prefix: netip.PrefixFrom(w.next[ref], w.blocks.IPv4)}
-	w.next[ref] = after(key.Prefix)
+	key = compile.LeaseKey{Network: ref, Prefix: w.nextBlock(at)}
+	w.taken[ref], w.held[at] = append(w.taken[ref], key.Prefix), append(w.held[at], key.Prefix)
 	w.last[at] = key
 	w.used[key] = 1
 	lease := compile.Lease{Node: node, Subnet: "main"}
@@ -125,15 +129,11 @@ func (w *world) engine() *compile.Engine {
 	return e
 }
 
-// after returns the first address behind an IPv4 prefix.
-func after(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	n += 1 << (32 - p.Bits())
-	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-}
-
-// nextBlock returns the block that the network would lease next.
-func (w *world) nextBlock(ref fabric.NetworkRef) netip.Prefix {
-	return netip.PrefixFrom(w.next[ref], w.blocks.IPv4)
+// nextBlock returns the block that a node would lease next of a network.
+func (w *world) nextBlock(at hosting) netip.Prefix {
+	block, err := topology.BlockLease{Blocks: w.blocks, Subnet: w.ranges[at.network], Held: w.held[at], Taken: w.taken[at.network]}.Next()
+	if err != nil {
+		panic(err)
+	}
+	return block
 }

@@ -54,7 +54,8 @@ func measureGrowth(g growth) *table {
 		t.metric(float64(last.flows)/float64(rows[0].flows), c.unit)
 	}
 	t.note("Blocks are told to the nodes of their network, workloads to nobody. A new block costs its network's nodes one update;")
-	t.note("a node leases one when its workloads of the network outgrow those that it has (Fabric.spec.nodeBlock: /26 by default).")
+	t.note("a node leases one when its workloads of the network outgrow those that it has: the first of the size in the table")
+	t.note("(Fabric.spec.nodeBlock: /26 by default), each further one twice as large.")
 	return t
 }
 

@@ -50,7 +50,7 @@ var fieldDocs = map[string]fieldDoc{
 	"FabricSpec.vxlanPort":     {text: "The UDP port of the tunnels.", def: DefaultVXLANPort, min: 1, max: 65535},
 	"FabricSpec.virtualMAC":    {text: "The MAC address with which the fabric answers every ARP and ND question.", def: "02:77:65:66:74:01"},
 	"FabricSpec.posture":       {text: "Decides connections that no policy decided.", def: string(DefaultPosture), enum: postures},
-	"FabricSpec.nodeBlock":     {text: "The size of the address blocks that nodes lease."},
+	"FabricSpec.nodeBlock":     {text: "The size of the first address block that a node leases of a subnet. Each further one is twice as large."},
 	"FabricSpec.ignoredLabels": {text: "Label keys that never matter to policy, because they differ per workload. A key that ends in '/' stands for all keys with that prefix. A list replaces the default one."},
 	"NodeBlock.ipv4":           {text: "Prefix length of IPv4 blocks. Small subnets are divided into smaller ones, so that several nodes get one.", def: DefaultNodeBlockIPv4, min: 16, max: maxLeaseIPv4},
 	"NodeBlock.ipv6":           {text: "Prefix length of IPv6 blocks.", def: DefaultNodeBlockIPv6, min: 64, max: maxLeaseIPv6},

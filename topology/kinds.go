@@ -58,14 +58,14 @@ type FabricSpec struct {
 	VirtualMAC fabric.MAC `json:"virtualMAC,omitzero"` // default 02:77:65:66:74:01
 	// Posture decides connections that no policy decided.
 	Posture Action `json:"posture,omitzero"` // allow (default) or deny
-	// NodeBlock is the size of the address blocks that nodes lease.
+	// NodeBlock is the size of the first address block that a node leases of a subnet.
 	NodeBlock NodeBlock `json:"nodeBlock,omitzero"`
 	// IgnoredLabels are label keys that never matter to policy, because they differ per workload. A key
 	// that ends in "/" stands for all keys with that prefix.
 	IgnoredLabels []string `json:"ignoredLabels,omitzero"`
 }
 
-// NodeBlock gives the prefix lengths of the address blocks that nodes lease.
+// NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones are larger: see BlockLease.
 type NodeBlock struct {
 	IPv4 int `json:"ipv4,omitzero"` // default 26
 	IPv6 int `json:"ipv6,omitzero"` // default 122

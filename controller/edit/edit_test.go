@@ -161,6 +161,26 @@ func TestLeases(t *testing.T) {
 	}
 }
 
+// TestFurtherBlocksAreLarger asserts that blocks grow by node, and by subnet.
+func TestFurtherBlocksAreLarger(t *testing.T) {
+	v := apply(t, state.NewView(), acme, network("prod", "10.0.0.0/16"), network("dev", "10.0.0.0/16"))
+	v = withNode(t, withNode(t, v, "n1", "192.0.2.1"), "n2", "192.0.2.2")
+	for i, step := range []struct {
+		node    fabric.NodeName
+		network fabric.NetworkRef
+		want    string
+	}{
+		{"n1", prod, "10.0.0.0/26"}, {"n1", prod, "10.0.0.128/25"}, {"n2", prod, "10.0.0.64/26"},
+		{"n1", dev, "10.0.0.0/26"}, {"n2", prod, "10.0.1.0/25"}, {"n1", prod, "10.0.2.0/24"},
+	} {
+		block, b, err := edit.LeaseBlock(v, step.node, edit.LeaseRequest{Network: step.network})
+		if err != nil || block.String() != step.want {
+			t.Fatalf("step %d: %s leased %v of %s, %v; want %s", i, step.node, block, step.network, err, step.want)
+		}
+		v = commit(v, b)
+	}
+}
+
 func TestSubnetInUseStays(t *testing.T) {
 	v := withNode(t, apply(t, state.NewView(), acme, network("prod", "10.0.0.0/24")), "n1", "192.0.2.1")
 	_, b, err := edit.LeaseBlock(v, "n1", edit.LeaseRequest{Network: prod})

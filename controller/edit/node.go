@@ -60,7 +60,8 @@ type LeaseRequest struct {
 	IPv6    bool
 }
 
-// LeaseBlock leases the lowest free block of a subnet to a node.
+// LeaseBlock leases a free block of a subnet to a node: one of the fabric's size, and each further one twice as
+// large as those before.
 func LeaseBlock(v *state.View, node fabric.NodeName, r LeaseRequest) (netip.Prefix, state.Batch, error) {
 	if err := registered(v, node); err != nil {
 		return netip.Prefix{}, state.Batch{}, err
@@ -69,14 +70,17 @@ func LeaseBlock(v *state.View, node fabric.NodeName, r LeaseRequest) (netip.Pref
 	if err != nil {
 		return netip.Prefix{}, state.Batch{}, err
 	}
-	var taken []netip.Prefix
-	for k := range v.Leases {
-		if k.Network == r.Network {
-			taken = append(taken, k.Prefix)
+	lease := topology.BlockLease{Blocks: v.Intent.Settings().NodeBlock, Subnet: rng}
+	for k, l := range v.Leases {
+		if k.Network != r.Network {
+			continue
+		}
+		lease.Taken = append(lease.Taken, k.Prefix)
+		if l.Node == node && within(k.Prefix, rng) {
+			lease.Held = append(lease.Held, k.Prefix)
 		}
 	}
-	bits := topology.LeaseBits(v.Intent.Settings().NodeBlock, rng)
-	block, err := topology.NextBlock(rng, bits, taken)
+	block, err := lease.Next()
 	if errors.Is(err, topology.ErrAddressesExhausted) {
 		return netip.Prefix{}, state.Batch{}, &Error{Reason: Exhausted, Message: fmt.Sprintf("network %s: %v", r.Network, err)}
 	} else if err != nil {

@@ -52,12 +52,16 @@ func New(v *state.View) *Planner {
 
 // Commit compiles a step of the store.
 func (p *Planner) Commit(c store.Commit) {
-	steps := make([]compile.Change, len(c.Changes))
-	for i, ch := range c.Changes {
-		steps[i] = ch.Change
-	}
-	p.engine.Apply(steps...)
+	p.engine.Apply(steps(c.Changes)...)
 	p.take(c.After)
+}
+
+func steps(changes []state.Change) []compile.Change {
+	out := make([]compile.Change, len(changes))
+	for i, c := range changes {
+		out[i] = c.Change
+	}
+	return out
 }
 
 // take publishes what the engine changed.

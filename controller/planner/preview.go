@@ -21,12 +21,14 @@ func Preview(v *state.View, b state.Batch) []NodeDelta {
 	if b.Empty() {
 		return nil
 	}
-	before := compile.Plans(v.State)
-	after := compile.Plans(v.With(v.Revision+1, b.Changes).State)
-	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))
+	engine := compile.NewEngine(v.State)
+	before, _ := engine.Flush()
+	engine.Apply(steps(b.Changes)...)
+	after, removed := engine.Flush()
+	names := slices.AppendSeq(removed, maps.Keys(after))
 	slices.Sort(names)
 	var out []NodeDelta
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
 		delta := plan.Diff(before[name], after[name])
 		if delta.IsEmpty() {
 			continue
