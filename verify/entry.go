@@ -277,14 +277,21 @@ func (v *verifier) tunnelled() *state {
 
 // enterUnknown asks about ports that nobody knows, and tunnel packets of unknown peers: nothing goes anywhere.
 func (v *verifier) enterUnknown() {
-	s := newState()
+	// Ports have numbers up to 0xfeff, and the bridge's own one (OpenFlow 1.5.1, section 7.2.1; ovs-fields(7), in_port).
+	s, own := newState(), newState()
+	s.assume(cube{bitsAre(variable(openflow.InPort), 0, 0xffff0000)})
+	s.exclude(cube{bitsAre(variable(openflow.InPort), 0xff00, 0xff00)})
+	s.exclude(cube{is(openflow.InPort, 0)})
 	for _, a := range v.attachments {
 		s.exclude(cube{is(openflow.InPort, uint64(a.OFPort))})
 	}
 	if v.in.TunnelPort != 0 {
 		s.exclude(cube{is(openflow.InPort, uint64(v.in.TunnelPort))})
 	}
-	v.ask(s, tableClassify, int(tableRoute), func(leaf *state) { v.mustDrop(leaf, "from a port that nobody is attached to") })
+	own.assume(cube{is(openflow.InPort, uint64(openflow.PortLocal))})
+	for _, s := range []*state{s, own} {
+		v.ask(s, tableClassify, int(tableRoute), func(leaf *state) { v.mustDrop(leaf, "from a port that nobody is attached to") })
+	}
 	if v.in.TunnelPort == 0 {
 		return
 	}
