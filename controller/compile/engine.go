@@ -61,7 +61,7 @@ func (e *Engine) Flush() (changed map[fabric.NodeName]plan.Node, removed []fabri
 			}
 			continue
 		}
-		now := e.index.assemble(name, e.views, e.hosted[name])
+		now := share(was, e.index.assemble(name, e.views, e.hosted[name]))
 		if had && plan.Diff(was, now).IsEmpty() {
 			continue
 		}

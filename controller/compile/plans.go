@@ -102,6 +102,23 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 	return n
 }
 
+// share returns to with the memory of from where they are equal: what is shared costs nothing to compare, here and
+// where the plan is sent.
+func share(from, to plan.Node) plan.Node {
+	if slices.Equal(from.Peers, to.Peers) {
+		to.Peers = from.Peers
+	}
+	if slices.Equal(from.Routes, to.Routes) {
+		to.Routes = from.Routes
+	}
+	if slices.EqualFunc(from.Identities, to.Identities, func(a, b plan.Identity) bool {
+		return a.ID == b.ID && a.Network == b.Network && maps.Equal(a.Labels, b.Labels)
+	}) {
+		to.Identities = from.Identities
+	}
+	return to
+}
+
 // held returns the views of the networks that a node hosts, and of their peers, in order of their numbers.
 func held(views map[fabric.NetworkRef]*view, hosted map[fabric.NetworkRef]bool) []*view {
 	all := maps.Clone(hosted)
