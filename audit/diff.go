@@ -62,10 +62,13 @@ func DiffOf(before, after Side) (Diff, error) {
 		}
 	}
 	policy := comparison{worlds[0], worlds[1]}
-	classes := classesOf(before.Intent, before.Workloads)
+	var classes []string
+	for _, c := range classesOf(before.Intent, before.Workloads) {
+		classes = append(classes, c.Name())
+	}
 	for _, a := range classes {
 		for _, b := range classes {
-			if row, differs := policy.row(a.Name(), b.Name(), (*World).declared); differs {
+			if row, differs := policy.row(a, b, (*World).declared); differs {
 				out.Policy = append(out.Policy, row)
 			}
 		}
@@ -128,16 +131,16 @@ func allNames(before, after []Workload) []string {
 	return slices.Compact(out)
 }
 
-// declared returns the declared class of a name.
+// declared returns the declared class of a name: those come first.
 func (w *World) declared(name string) (int, bool) {
-	i := slices.IndexFunc(w.Classes, func(c Class) bool { return c.Name() == name })
-	return i, i >= 0
+	i, ok := w.byName[name]
+	return i, ok
 }
 
 // single returns the class that a workload is alone.
 func (w *World) single(name string) (int, bool) {
-	i := slices.IndexFunc(w.Classes, func(c Class) bool { return len(c.Workloads) == 1 && c.Workloads[0] == name })
-	return i, i >= 0
+	i, ok := w.alone[name]
+	return i, ok
 }
 
 // comparison compares two worlds whose addresses are cut alike.

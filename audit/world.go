@@ -39,6 +39,8 @@ type World struct {
 	ids      []fabric.Identity // of the classes
 	sides    []reach.Class     // the classes in the engine's numbers
 	engine   *reach.Engine
+	byName   map[string]int // the first class of each name
+	alone    map[string]int // by workload, the first class that it is alone
 }
 
 // NewWorld numbers the classes of the declared workloads, and the imagined ones after them. cuts are passed to
@@ -47,6 +49,7 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 	w := &World{
 		Intent: intent, Workloads: workloads, Classes: append(classesOf(intent, workloads), imagined...),
 		networks: make(map[fabric.NetworkRef]fabric.NetworkID), refs: make(map[fabric.NetworkID]fabric.NetworkRef),
+		byName: make(map[string]int), alone: make(map[string]int),
 	}
 	state := compile.State{
 		Intent: intent, Networks: make(map[fabric.NetworkRef]compile.NetworkAlloc),
@@ -85,6 +88,16 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 			state.Identities[id] = compile.IdentityAlloc{Network: c.Network, Labels: c.Labels}
 		}
 		w.ids = append(w.ids, id)
+	}
+	for i, c := range w.Classes {
+		if _, seen := w.byName[c.Name()]; !seen {
+			w.byName[c.Name()] = i
+		}
+		if len(c.Workloads) == 1 {
+			if _, seen := w.alone[c.Workloads[0]]; !seen {
+				w.alone[c.Workloads[0]] = i
+			}
+		}
 	}
 	w.Tables = compile.Tables(state)
 	for i, c := range w.Classes {
