@@ -9,7 +9,7 @@ import (
 )
 
 // Engine keeps every node's plan up to date while the State changes. What a change costs depends on the nodes
-// and networks that it concerns, not on the others; only changes of the intent walk over the intent.
+// and networks that it concerns, not on the others; a change of the intent also on what else its tenant declares.
 //
 // An Engine belongs to one goroutine. The plans that it returns are canonical, share memory and are never
 // changed later: treat them as constants, in any goroutine.
