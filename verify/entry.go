@@ -239,7 +239,13 @@ func (v *verifier) enterPeer(p plan.Peer) {
 	}
 	untagged := term{variable(openflow.VLANTCI), word{}, num(0x1000)}
 	var rules []rule[arrival]
-	routes := slices.Clone(v.in.Plan.Routes)
+	here := func(r plan.Route) bool { return r.Node != v.in.Plan.Name && r.VTEP == p.VTEP }
+	var routes []plan.Route // leases of others don't count: what is around them decides
+	for _, r := range v.in.Plan.Routes {
+		if here(r) || !r.Lease {
+			routes = append(routes, r)
+		}
+	}
 	slices.SortStableFunc(routes, func(a, b plan.Route) int { return -cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()) })
 	for _, n := range v.in.Plan.Networks {
 		for _, b := range n.Blocks {
@@ -249,11 +255,8 @@ func (v *verifier) enterPeer(p plan.Peer) {
 					continue
 				}
 				f, want := familyOf(r.Prefix.Addr()), arrival{fate: fateDrop, network: n.ID}
-				switch here := r.Node != v.in.Plan.Name && r.VTEP == p.VTEP; {
-				case here:
+				if here(r) {
 					want.fate = fateRoute
-				case r.Lease:
-					continue // what is around it decides
 				}
 				rules = append(rules, rule[arrival]{cube{untagged, f.any(), block, inPrefix(f.src, r.Prefix)}, want})
 			}
