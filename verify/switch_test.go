@@ -40,9 +40,9 @@ func startOVS(t testing.TB, ports ...uint32) *ovs {
 	s.run(t, "", "ovsdb-tool", "create", filepath.Join(dir, "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema")
 	s.daemon(t, "ovsdb-server", filepath.Join(dir, "conf.db"), "--remote=p"+db, "--unixctl="+filepath.Join(dir, "db.ctl"))
 	wait(t, filepath.Join(dir, "db.sock"))
-	s.run(t, "", "ovs-vsctl", "--db="+db, "--no-wait", "init")
+	s.run(t, "", "ovs-vsctl", "--db="+db, "--retry", "--timeout=10", "--no-wait", "init")
 	s.daemon(t, "ovs-vswitchd", db, "--enable-dummy=override", "--disable-system", "--unixctl="+filepath.Join(dir, "switch.ctl"))
-	args := []string{"--db=" + db, "--timeout=10", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow15"}
+	args := []string{"--db=" + db, "--retry", "--timeout=10", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow15"}
 	for _, p := range ports {
 		name := fmt.Sprintf("p%d", p)
 		args = append(args, "--", "add-port", "br0", name, "--", "set", "interface", name, "type=dummy", fmt.Sprintf("ofport_request=%d", p))
