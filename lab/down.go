@@ -41,7 +41,24 @@ func (r *Record) remove(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("lab %s is not completely removed, try again: %w", r.Name, err)
 	}
-	return os.RemoveAll(r.dir)
+	if err := os.RemoveAll(r.dir); err != nil {
+		return err
+	}
+	removeDefaultStateDir(filepath.Dir(r.dir))
+	return nil
+}
+
+// removeDefaultStateDir removes the directory that labs make for their state, and the one above it, once they are
+// empty. A directory that the user named is the user's.
+func removeDefaultStateDir(dir string) {
+	if dir != DefaultStateDir {
+		return
+	}
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if os.Remove(d) != nil {
+			return // another lab, or the node's own agent, is in it
+		}
+	}
 }
 
 // workloadProcesses are stopped first, then the agents, then switches and the controller.
