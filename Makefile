@@ -16,7 +16,8 @@ TEST_ENV := WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE
 
 # What the demo and the tests need: a command, and the Debian package that brings it.
 NEEDS := ovs-vswitchd:openvswitch-switch ip:iproute2 ping:iputils-ping ethtool:ethtool \
-         qemu-system-x86_64:qemu-system-x86 busybox:busybox-static gcc:gcc
+         qemu-system-x86_64:qemu-system-x86 busybox:busybox-static gcc:gcc \
+         iptables:iptables tcpdump:tcpdump cpio:cpio
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: help
@@ -45,7 +46,7 @@ test-all: modules
 
 .PHONY: test-runtimes
 test-runtimes: deps guest build modules ## Attach containers through podman and containerd themselves
-	$(MAKE) -s deps NEEDS="podman:podman containerd:containerd ctr:containerd iptables:iptables"
+	$(MAKE) -s deps NEEDS="podman:podman conmon:conmon containerd:containerd ctr:containerd runc:runc"
 	$(TEST_ENV) WEFT_RUNTIMES=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m ./lab/runtimes
 
 .PHONY: test-libvirt
