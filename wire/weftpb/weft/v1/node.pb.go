@@ -819,7 +819,9 @@ func (x *ResolveIdentityResponse) GetRevision() uint64 {
 
 type BindPortRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          string                 `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"` // tenant/name, or the Port's UID
+	Port          string                 `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`           // tenant/name, or the Port's UID
+	Mac           string                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`             // of the interface; empty: it takes the Port's
+	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"` // of the interface; if the Port has fixed ones, they must be among them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,6 +861,20 @@ func (x *BindPortRequest) GetPort() string {
 		return x.Port
 	}
 	return ""
+}
+
+func (x *BindPortRequest) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *BindPortRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
 }
 
 type BindPortResponse struct {
@@ -1148,9 +1164,11 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Q\n" +
 	"\x17ResolveIdentityResponse\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\rR\bidentity\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"%\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"U\n" +
 	"\x0fBindPortRequest\x12\x12\n" +
-	"\x04port\x18\x01 \x01(\tR\x04port\"B\n" +
+	"\x04port\x18\x01 \x01(\tR\x04port\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x1c\n" +
+	"\taddresses\x18\x03 \x03(\tR\taddresses\"B\n" +
 	"\x10BindPortResponse\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\tR\x04port\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"(\n" +
