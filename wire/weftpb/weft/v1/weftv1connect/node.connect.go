@@ -149,7 +149,8 @@ type NodeServiceClient interface {
 	// ResolveIdentity returns the identity of a label set, made when it is new. It returns once the nodes
 	// that need to know acknowledged it, or their time is up (they then deny it until they know).
 	ResolveIdentity(context.Context, *connect.Request[v1.ResolveIdentityRequest]) (*connect.Response[v1.ResolveIdentityResponse], error)
-	// BindPort places a declared Port on the node; the last node that binds it has it.
+	// BindPort places a declared Port on the node; the last node that binds it has it. Where the request says
+	// what the interface has and the Port has something else, it is refused, and the Port stays where it is.
 	BindPort(context.Context, *connect.Request[v1.BindPortRequest]) (*connect.Response[v1.BindPortResponse], error)
 	// ReleasePort takes it back; a Port that is bound elsewhere by now stays there.
 	ReleasePort(context.Context, *connect.Request[v1.ReleasePortRequest]) (*connect.Response[v1.ReleasePortResponse], error)
@@ -300,7 +301,8 @@ type NodeServiceHandler interface {
 	// ResolveIdentity returns the identity of a label set, made when it is new. It returns once the nodes
 	// that need to know acknowledged it, or their time is up (they then deny it until they know).
 	ResolveIdentity(context.Context, *connect.Request[v1.ResolveIdentityRequest]) (*connect.Response[v1.ResolveIdentityResponse], error)
-	// BindPort places a declared Port on the node; the last node that binds it has it.
+	// BindPort places a declared Port on the node; the last node that binds it has it. Where the request says
+	// what the interface has and the Port has something else, it is refused, and the Port stays where it is.
 	BindPort(context.Context, *connect.Request[v1.BindPortRequest]) (*connect.Response[v1.BindPortResponse], error)
 	// ReleasePort takes it back; a Port that is bound elsewhere by now stays there.
 	ReleasePort(context.Context, *connect.Request[v1.ReleasePortRequest]) (*connect.Response[v1.ReleasePortResponse], error)
