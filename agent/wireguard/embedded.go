@@ -1,0 +1,80 @@
+package wireguard
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/ipc"
+)
+
+// Embedded is a WireGuard device that runs in this process.
+type Embedded struct {
+	frames   *frames
+	device   *device.Device
+	listener net.Listener
+	serving  sync.WaitGroup
+}
+
+// Start runs a device on a tap, which it takes over. Its control socket bears the name, which must be unique on the
+// machine, in all network namespaces.
+func Start(name string, tap *os.File, link Link, log *slog.Logger) (_ *Embedded, err error) {
+	f, err := newFrames(name, tap, link)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start WireGuard device %s: %w", name, err), tap.Close())
+	}
+	logger := &device.Logger{
+		Verbosef: device.DiscardLogf,
+		Errorf:   func(format string, args ...any) { log.Warn("wireguard", "device", name, "message", fmt.Sprintf(format, args...)) },
+	}
+	e := &Embedded{frames: f, device: device.NewDevice(f, conn.NewDefaultBind(), logger)}
+	defer func() {
+		if err != nil {
+			e.device.Close()
+			err = fmt.Errorf("start WireGuard device %s: %w", name, err)
+		}
+	}()
+	file, err := ipc.UAPIOpen(name)
+	if err != nil {
+		return nil, err
+	}
+	e.listener, err = ipc.UAPIListen(name, file)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	if err := e.device.Up(); err != nil {
+		return nil, errors.Join(err, e.listener.Close())
+	}
+	e.serving.Go(e.serve)
+	return e, nil
+}
+
+// serve answers wgctrl and wg(8).
+func (e *Embedded) serve() {
+	for {
+		c, err := e.listener.Accept()
+		if err != nil {
+			return
+		}
+		e.serving.Go(func() { e.device.IpcHandle(c) })
+	}
+}
+
+// Done is closed when the device has ended by itself, as when its tap was deleted.
+func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
+
+// Counters returns what the device did besides delivering.
+func (e *Embedded) Counters() Counters { return e.frames.counters() }
+
+// Close ends the device; sessions with peers end with it.
+func (e *Embedded) Close() error {
+	err := e.listener.Close()
+	e.device.Close()
+	e.serving.Wait()
+	return err
+}

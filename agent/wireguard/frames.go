@@ -1,0 +1,247 @@
+package wireguard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+const (
+	batch        = 32   // packets of one read or write
+	relayQueue   = 512  // packets on their way from one peer to another
+	largestFrame = 9216 // of a tap, header included
+)
+
+// Link is what an embedded device must know of its node.
+type Link struct {
+	// VTEP is the node's tunnel address, VTEPs the range of all nodes'.
+	VTEP  netip.Addr
+	VTEPs netip.Prefix
+	MTU   int
+}
+
+// Counters count what an embedded device did besides delivering.
+type Counters struct {
+	Relayed uint64 // packets forwarded from one peer to another
+	Expired uint64 // not forwarded: their TTL was used up
+	Full    uint64 // not forwarded: the queue was full
+	Foreign uint64 // neither from nor to a VTEP, or of a protocol that isn't carried
+}
+
+// frames is the packet side of an embedded device: a tun.Device whose packets travel as Ethernet frames on a tap.
+// It answers ARP for the other nodes' VTEPs, and hands packets for other nodes back to WireGuard: that is all a relay does.
+type frames struct {
+	name   string
+	tap    *os.File
+	fd     int
+	wake   int // an eventfd: something is in relay, or the device is closed
+	link   Link
+	mac    [2][6]byte // the bridge's and the peers'
+	relay  chan []byte
+	events chan tun.Event
+
+	closing sync.Once
+	closed  atomic.Bool
+	readers sync.WaitGroup
+
+	relayed, expired, full, foreign atomic.Uint64
+}
+
+var _ tun.Device = (*frames)(nil)
+
+// newFrames takes over the tap, which must be non-blocking.
+func newFrames(name string, tap *os.File, link Link) (*frames, error) {
+	if !link.VTEP.Is4() || !link.VTEPs.Contains(link.VTEP) {
+		return nil, fmt.Errorf("tunnel address %s isn't one of %s", link.VTEP, link.VTEPs)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	d := &frames{name: name, tap: tap, fd: int(tap.Fd()), wake: wake, link: link, relay: make(chan []byte, relayQueue), events: make(chan tun.Event, 1)}
+	d.mac = [2][6]byte{BridgeMAC(link.VTEP), GatewayMAC()}
+	if err := unix.SetNonblock(d.fd, true); err != nil {
+		return nil, errors.Join(fmt.Errorf("tap %s: %w", name, err), unix.Close(wake))
+	}
+	d.events <- tun.EventUp
+	return d, nil
+}
+
+// Read waits for packets to encrypt.
+func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	d.readers.Add(1)
+	defer d.readers.Done()
+	for {
+		if d.closed.Load() {
+			return 0, os.ErrClosed
+		}
+		n := d.readRelayed(bufs, sizes, offset)
+		more, err := d.readTap(bufs[n:], sizes[n:], offset)
+		if n += more; n > 0 || err != nil {
+			return n, err
+		}
+		if err := d.wait(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// wait waits until the tap or the relay has something.
+func (d *frames) wait() error {
+	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.wake), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for tap %s: %w", d.name, err)
+	}
+	if fds[1].Revents != 0 {
+		var b [8]byte
+		_, _ = unix.Read(d.wake, b[:]) // another reader may have reset it
+	}
+	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 && !d.closed.Load() {
+		return fmt.Errorf("tap %s is gone", d.name)
+	}
+	return nil
+}
+
+func (d *frames) readRelayed(bufs [][]byte, sizes []int, offset int) (n int) {
+	for n < len(bufs) {
+		select {
+		case p := <-d.relay:
+			sizes[n] = copy(bufs[n][offset:], p)
+			n++
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// readTap reads what the tap has, without waiting.
+func (d *frames) readTap(bufs [][]byte, sizes []int, offset int) (n int, err error) {
+	var frame [largestFrame]byte
+	for n < len(bufs) {
+		size, err := unix.Read(d.fd, frame[:])
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return n, fmt.Errorf("read tap %s: %w", d.name, err)
+		}
+		p := d.outgoing(frame[:size])
+		if p == nil || len(p) > len(bufs[n])-offset {
+			continue
+		}
+		sizes[n] = copy(bufs[n][offset:], p)
+		n++
+	}
+	return n, nil
+}
+
+// outgoing returns the packet of a frame that goes to a peer; nil when none does.
+func (d *frames) outgoing(frame []byte) packet {
+	if reply := answerARP(frame, d.link.VTEP, d.link.VTEPs); reply != nil {
+		_, _ = unix.Write(d.fd, reply) // it will be asked again
+		return nil
+	}
+	if len(frame) < etherHeader || binary.BigEndian.Uint16(frame[12:]) != etherIPv4 || !valid(frame[etherHeader:]) {
+		return nil
+	}
+	p := packet(frame[etherHeader:])
+	if p.source() != d.link.VTEP || !d.link.VTEPs.Contains(p.dest()) || !p.carried() {
+		d.foreign.Add(1)
+		return nil
+	}
+	return p
+}
+
+// Write takes decrypted packets.
+func (d *frames) Write(bufs [][]byte, offset int) (int, error) {
+	queued := false
+	for _, b := range bufs {
+		switch p := b[offset:]; {
+		case !valid(p) || !packet(p).carried():
+			d.foreign.Add(1)
+		case packet(p).dest() == d.link.VTEP:
+			if err := d.deliver(b, offset); err != nil {
+				return 0, err
+			}
+		default:
+			queued = d.forward(p) || queued
+		}
+	}
+	if queued {
+		d.wakeReader()
+	}
+	return len(bufs), nil
+}
+
+// deliver hands a packet to the node. WireGuard leaves room for the header in front of it.
+func (d *frames) deliver(b []byte, offset int) error {
+	if offset < etherHeader {
+		return fmt.Errorf("tap %s: no room for the Ethernet header", d.name)
+	}
+	frame := b[offset-etherHeader:]
+	putEther(frame, d.mac[0], d.mac[1])
+	_, err := unix.Write(d.fd, frame)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EIO) {
+		return nil // the switch is slower than the peer, or the tap is down: a packet is lost, as on a wire
+	}
+	if err != nil {
+		return fmt.Errorf("write tap %s: %w", d.name, err)
+	}
+	return nil
+}
+
+// forward queues a packet for another peer. WireGuard has made sure that its source belongs to the peer that sent it, and
+// chooses the next one by the destination.
+func (d *frames) forward(p packet) bool {
+	switch {
+	case !d.link.VTEPs.Contains(p.dest()) || !d.link.VTEPs.Contains(p.source()) || p.source() == d.link.VTEP:
+		d.foreign.Add(1)
+	case !p.hop():
+		d.expired.Add(1)
+	default:
+		select {
+		case d.relay <- append([]byte(nil), p...):
+			d.relayed.Add(1)
+			return true
+		default:
+			d.full.Add(1)
+		}
+	}
+	return false
+}
+
+func (d *frames) wakeReader() {
+	_, _ = unix.Write(d.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it fails only when the count is as large as it gets
+}
+
+func (d *frames) counters() Counters {
+	return Counters{Relayed: d.relayed.Load(), Expired: d.expired.Load(), Full: d.full.Load(), Foreign: d.foreign.Load()}
+}
+
+func (d *frames) File() *os.File           { return d.tap }
+func (d *frames) MTU() (int, error)        { return d.link.MTU, nil }
+func (d *frames) Name() (string, error)    { return d.name, nil }
+func (d *frames) Events() <-chan tun.Event { return d.events }
+func (d *frames) BatchSize() int           { return batch }
+
+// Close ends the reader and gives the tap back.
+func (d *frames) Close() (err error) {
+	d.closing.Do(func() {
+		d.closed.Store(true)
+		d.wakeReader()
+		d.readers.Wait()
+		close(d.events)
+		err = errors.Join(d.tap.Close(), unix.Close(d.wake))
+	})
+	return err
+}
