@@ -13,9 +13,8 @@ import (
 	"github.com/weftfabric/weft/wire/cniwire"
 )
 
-// bindRetry is the pause before an interface is looked at again that can't be bound as it is. It is long, since
-// each try takes the Port from where it may be rightly.
-const bindRetry = 5 * time.Minute
+// bindRetry is the pause before an interface is looked at again that can't be bound as it is.
+const bindRetry = time.Minute
 
 // bindRefusal is why an interface of somebody else isn't bound.
 type bindRefusal struct {
@@ -168,7 +167,7 @@ func (a *Agent) bindLocked(ctx context.Context, name string, p plugged) error {
 		return err
 	}
 	defer func() { _ = a.do(a.life, func(s *state) { s.placing-- }) }() // fails only when the agent ends
-	ref, err := a.portNamed(ctx, p.id)
+	ref, err := a.portNamed(ctx, want)
 	if err != nil {
 		return err
 	}
@@ -191,7 +190,8 @@ func (a *Agent) bindLocked(ctx context.Context, name string, p plugged) error {
 
 // portNamed returns the Port that an iface-id stands for: "tenant/name", "tenant.name", or a UID. Only a UID that
 // is not of a Port of this node has to be asked for.
-func (a *Agent) portNamed(ctx context.Context, id string) (fabric.PortRef, error) {
+func (a *Agent) portNamed(ctx context.Context, want attachment) (fabric.PortRef, error) {
+	id := want.BoundID
 	if ref, err := fabric.ParsePortRef(strings.Replace(id, ".", "/", 1)); err == nil {
 		return ref, nil
 	}
@@ -203,7 +203,7 @@ func (a *Agent) portNamed(ctx context.Context, id string) (fabric.PortRef, error
 	if err != nil || !ref.IsZero() {
 		return ref, err
 	}
-	ref, err = a.cfg.Controller.BindPort(ctx, id)
+	ref, err = a.cfg.Controller.BindPort(ctx, bindRequest(id, want))
 	return ref, fromController(fmt.Sprintf("bind port %s", id), err)
 }
 

@@ -106,7 +106,7 @@ type Calls interface {
 	LeaseBlock(context.Context, *weftv1.LeaseBlockRequest) (netip.Prefix, error)
 	ReleaseBlock(context.Context, *weftv1.ReleaseBlockRequest) error
 	ResolveIdentity(context.Context, *weftv1.ResolveIdentityRequest) (fabric.Identity, error)
-	BindPort(context.Context, string) (fabric.PortRef, error)
+	BindPort(context.Context, *weftv1.BindPortRequest) (fabric.PortRef, error)
 	ReleasePort(context.Context, fabric.PortRef) error
 }
 

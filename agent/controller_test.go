@@ -242,11 +242,14 @@ func (c *fakeController) ResolveIdentity(_ context.Context, r *weftv1.ResolveIde
 	return id, err
 }
 
-func (c *fakeController) BindPort(_ context.Context, name string) (ref fabric.PortRef, err error) {
+func (c *fakeController) BindPort(_ context.Context, r *weftv1.BindPortRequest) (ref fabric.PortRef, err error) {
 	err = c.change("BindPort", func() error {
 		for _, p := range c.ports {
-			if p.Ref.String() != name && p.UID != name {
+			if p.Ref.String() != r.Port && p.UID != r.Port {
 				continue
+			}
+			if r.Mac != "" && r.Mac != p.MAC.String() {
+				return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("port %s has the MAC address %s, not %s", p.Ref, p.MAC, r.Mac))
 			}
 			ref = p.Ref
 			if slices.ContainsFunc(c.plan.Ports, func(o plan.Port) bool { return o.Ref == p.Ref }) {
@@ -261,7 +264,7 @@ func (c *fakeController) BindPort(_ context.Context, name string) (ref fabric.Po
 			}
 			return nil
 		}
-		return connect.NewError(connect.CodeNotFound, fmt.Errorf("port %s is not declared", name))
+		return connect.NewError(connect.CodeNotFound, fmt.Errorf("port %s is not declared", r.Port))
 	})
 	return ref, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
@@ -138,9 +139,14 @@ func (a *Agent) needIdentity(network fabric.NetworkRef, labels fabric.Labels) *n
 	}}
 }
 
-// needPort has a Port bound to this node, and waits until the plan holds it.
-func (a *Agent) needPort(ref fabric.PortRef) *need {
+// needPort has the Port bound to this node that an attachment wants, and waits until the plan holds it. The controller
+// refuses it to an attachment that can't have it.
+func (a *Agent) needPort(want attachment) *need {
+	ref, request := want.Port, bindRequest(want.Port.String(), want)
 	what := fmt.Sprintf("bind port %s", ref)
+	if request.Mac != "" || len(request.Addresses) > 0 {
+		what += fmt.Sprintf(" as %s", strings.Join(append(request.Addresses, request.Mac), " "))
+	}
 	met := func(s *state) bool {
 		_, ok := s.index.ports[ref]
 		return ok
@@ -148,13 +154,25 @@ func (a *Agent) needPort(ref fabric.PortRef) *need {
 	return &need{what, met, func(ctx context.Context) error {
 		callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
 		defer cancel()
-		if _, err := a.cfg.Controller.BindPort(callCtx, ref.String()); err != nil {
+		if _, err := a.cfg.Controller.BindPort(callCtx, request); err != nil {
 			return fromController(what, err)
 		}
 		return a.waitFor(ctx, wait{For: fmt.Sprintf("the plan to hold port %s", ref), Timeout: planTimeout, Condition: func(s *state) (bool, error) {
 			return met(s), nil
 		}})
 	}}
+}
+
+// bindRequest asks for a Port, by name or UID, with what its attachment has.
+func bindRequest(port string, at attachment) *weftv1.BindPortRequest {
+	r := &weftv1.BindPortRequest{Port: port}
+	if !at.MAC.IsZero() {
+		r.Mac = at.MAC.String()
+	}
+	for _, addr := range at.Addresses {
+		r.Addresses = append(r.Addresses, addr.String())
+	}
+	return r
 }
 
 // lockToken tells one lock from a later one of the same name.

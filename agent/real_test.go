@@ -146,7 +146,7 @@ func TestPluggedByOthersIsBound(t *testing.T) {
 	plug("tap2", "external_ids:iface-id=acme/vm", "external_ids:attached-mac=02:00:00:00:00:99")
 	r.eventually("a refusal", func() bool {
 		report, _, _ := r.controller.reported()
-		return report != nil && strings.Contains(strings.Join(report.Problems, "\n"), "interface tap2 is not bound: port acme/vm has the MAC address 02:00:00:00:00:aa, not 02:00:00:00:00:99")
+		return report != nil && strings.Contains(strings.Join(report.Problems, "\n"), "interface tap2 is not bound: bind port acme/vm as 02:00:00:00:00:99: the controller: port acme/vm has the MAC address 02:00:00:00:00:aa, not 02:00:00:00:00:99")
 	})
 	bound("acme/db")
 	plug("tap3", "external_ids:iface-id=somebody-elses")

@@ -68,7 +68,7 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, *need, error)
 		}
 		p, ok := s.index.ports[want.Port]
 		if !ok {
-			return got, a.needPort(want.Port), nil
+			return got, a.needPort(want), nil
 		}
 		if !want.MAC.IsZero() && want.MAC != p.MAC {
 			return got, nil, refuse(cniwire.CodeInvalid, "port %s has the MAC address %s, not %s", p.Ref, p.MAC, want.MAC)

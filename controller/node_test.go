@@ -97,6 +97,15 @@ func TestBindPort(t *testing.T) {
 	if p, _, _ := n2.now(); len(p.Ports) != 1 {
 		t.Error("another node's release took the port away")
 	}
+	before := f.revision()
+	for _, wrong := range []*weftv1.BindPortRequest{{Mac: "02:00:00:00:00:99"}, {Mac: "no MAC address"}, {Addresses: []string{"nowhere"}}} {
+		wrong.Port = "acme/vm-1"
+		_, err := n1.client.Node.BindPort(f.ctx(), connect.NewRequest(wrong))
+		wantCode(t, err, connect.CodeInvalidArgument)
+	}
+	if f.revision() != before {
+		t.Error("a binding that was refused changed the store")
+	}
 	if resp := f.tryApply(&weftv1.ApplyRequest{Files: files(acme), Prune: true}); resp.Applied {
 		t.Error("a bound port was pruned")
 	}

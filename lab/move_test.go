@@ -50,6 +50,15 @@ func TestMoves(t *testing.T) {
 	p.answered(t, "unplugged from node1")
 	m.forwards(3, true)
 
+	m.plugAs(1, "02:00:00:00:00:99")
+	m.until("a refusal on node1", func() bool {
+		return strings.Contains(strings.Join(listNodes(t, r)[0].GetReport().GetProblems(), "\n"), "port acme/vm has the MAC address "+moverMAC)
+	})
+	p.answered(t, "refused to another MAC address on node1")
+	m.forwards(3, true)
+	m.forwards(1, false)
+	m.unplug(1)
+
 	if err := stop(r.processesNamed("node3/*")); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +118,13 @@ func (m mover) wire(node int) {
 // plug does on a node what a hypervisor does with a new tap.
 func (m mover) plug(node int) {
 	m.t.Helper()
+	m.plugAs(node, moverMAC)
+}
+
+func (m mover) plugAs(node int, mac string) {
+	m.t.Helper()
 	if _, err := m.r.Nodes[node-1].vsctl(m.t.Context(), "add-port", "br-int", "mover", "--", "set", "Interface", "mover",
-		"external-ids:iface-id="+topology.PortUID(fabric.PortRef{Tenant: "acme", Name: "vm"}), `external-ids:attached-mac="`+moverMAC+`"`, "external-ids:iface-status=active"); err != nil {
+		"external-ids:iface-id="+topology.PortUID(fabric.PortRef{Tenant: "acme", Name: "vm"}), `external-ids:attached-mac="`+mac+`"`, "external-ids:iface-status=active"); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -128,10 +128,10 @@ func (u *Uplink) ResolveIdentity(ctx context.Context, r *weftv1.ResolveIdentityR
 	return id, nil
 }
 
-// BindPort places a Port, named "tenant/name" or by its UID, on the node.
-func (u *Uplink) BindPort(ctx context.Context, port string) (fabric.PortRef, error) {
+// BindPort places a Port on the node.
+func (u *Uplink) BindPort(ctx context.Context, r *weftv1.BindPortRequest) (fabric.PortRef, error) {
 	resp, err := ask(ctx, u, func(ctx context.Context, n weftv1connect.NodeServiceClient) (*connect.Response[weftv1.BindPortResponse], error) {
-		return n.BindPort(ctx, connect.NewRequest(&weftv1.BindPortRequest{Port: port}))
+		return n.BindPort(ctx, connect.NewRequest(r))
 	})
 	if err != nil {
 		return fabric.PortRef{}, err

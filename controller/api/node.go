@@ -178,12 +178,25 @@ func (s *nodeService) unaware(statuses map[fabric.NodeName]store.Status, self fa
 }
 
 func (s *nodeService) BindPort(ctx context.Context, req *connect.Request[weftv1.BindPortRequest]) (*connect.Response[weftv1.BindPortResponse], error) {
+	binding := edit.Binding{Port: req.Msg.Port}
+	if text := req.Msg.Mac; text != "" {
+		mac, err := fabric.ParseMAC(text)
+		if err != nil {
+			return nil, connect.NewError(connect.CodeInvalidArgument, err)
+		}
+		binding.MAC = mac
+	}
+	for _, text := range req.Msg.Addresses {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, badArgument("%.60q is not an IP address", text)
+		}
+		binding.Addresses = append(binding.Addresses, addr)
+	}
 	var ref fabric.PortRef
 	revision, _, err := s.commit(ctx, func(v *state.View) (b state.Batch, err error) {
-		if ref, err = edit.FindPort(v, req.Msg.Port); err != nil {
-			return b, err
-		}
-		return edit.BindPort(v, node(ctx), ref)
+		ref, b, err = edit.BindPort(v, node(ctx), binding)
+		return b, err
 	})
 	if err != nil {
 		return nil, err

@@ -225,6 +225,43 @@ func TestFindPort(t *testing.T) {
 	}
 }
 
+// What an interface has must be the Port's. Whoever holds the Port keeps it when somebody else is refused.
+func TestBindPort(t *testing.T) {
+	fixed := strings.TrimSuffix(port("db", "prod", "app: db"), "}\n") + ", mac: \"02:00:00:00:00:aa\", addresses: [10.0.0.9]}\n"
+	v := apply(t, state.NewView(), acme, network("prod", "10.0.0.0/24"), fixed, port("any", "prod", "app: db"))
+	v = withNode(t, withNode(t, v, "n1", "192.0.2.1"), "n2", "192.0.2.2")
+	ref := fabric.PortRef{Tenant: "acme", Name: "db"}
+	mac := func(s string) fabric.MAC { return fabric.MAC{2, 0, 0, 0, 0, s[0]} }
+	at := func(s string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(s)} }
+	for _, tt := range []struct {
+		node    fabric.NodeName
+		binding edit.Binding
+		holder  fabric.NodeName // of acme/db afterwards
+		refused edit.Reason
+	}{
+		{"n1", edit.Binding{Port: "acme/db", MAC: mac("\xaa"), Addresses: at("10.0.0.9")}, "n1", 0},
+		{"n2", edit.Binding{Port: "acme/db", MAC: mac("\xbb")}, "n1", edit.Invalid},
+		{"n2", edit.Binding{Port: topology.PortUID(ref), MAC: mac("\xbb")}, "n1", edit.Invalid},
+		{"n2", edit.Binding{Port: "acme.db", Addresses: at("10.0.0.10")}, "n1", edit.Invalid},
+		{"n1", edit.Binding{Port: "acme.db", MAC: mac("\xbb")}, "n1", edit.Invalid},
+		{"n2", edit.Binding{Port: "acme/none"}, "n1", edit.NotFound},
+		{"n3", edit.Binding{Port: "acme/db"}, "n1", edit.Invalid},
+		{"n2", edit.Binding{Port: "acme/any", Addresses: at("10.0.0.10")}, "n1", 0},
+		{"n2", edit.Binding{Port: "acme/db"}, "n2", 0},
+	} {
+		got, b, err := edit.BindPort(v, tt.node, tt.binding)
+		switch {
+		case tt.refused != 0:
+			wantReason(t, err, tt.refused)
+		case err != nil || got.IsZero():
+			t.Errorf("%+v: %v %v", tt.binding, got, err)
+		}
+		if v = commit(v, b); v.Bindings[ref] != tt.holder {
+			t.Errorf("after %+v of %s the Port is on %q", tt.binding, tt.node, v.Bindings[ref])
+		}
+	}
+}
+
 // An object that stands on another line is the same, but errors must point at the new line.
 func TestMovedObjectIsUnchangedAndPointsAtItsNewLine(t *testing.T) {
 	v := apply(t, state.NewView(), acme, network("prod", "10.0.0.0/24"))

@@ -145,18 +145,36 @@ func FindPort(v *state.View, name string) (fabric.PortRef, error) {
 	return fabric.PortRef{}, notFound("no declared port has the name or UID %.80q", name)
 }
 
-// BindPort places a Port on a node; whoever had it before loses it.
-func BindPort(v *state.View, node fabric.NodeName, ref fabric.PortRef) (state.Batch, error) {
+// Binding is a Port and what the interface has that is bound to it, as far as that is known.
+type Binding struct {
+	Port      string     // as FindPort takes it
+	MAC       fabric.MAC // zero: it takes the Port's
+	Addresses []netip.Addr
+}
+
+// BindPort places a Port on a node; whoever had it before loses it. An interface with another MAC address than the
+// Port's, or with an address that is not among its fixed ones, is refused: whoever has the Port keeps it.
+func BindPort(v *state.View, node fabric.NodeName, b Binding) (fabric.PortRef, state.Batch, error) {
 	if err := registered(v, node); err != nil {
-		return state.Batch{}, err
+		return fabric.PortRef{}, state.Batch{}, err
 	}
-	if v.Intent.Port(ref) == nil {
-		return state.Batch{}, notFound("port %s is not declared: apply a Port of that name first", ref)
+	ref, err := FindPort(v, b.Port)
+	if err != nil {
+		return ref, state.Batch{}, err
+	}
+	spec := v.Intent.Port(ref).Spec
+	if !b.MAC.IsZero() && b.MAC != spec.MAC {
+		return ref, state.Batch{}, invalid("port %s has the MAC address %s, not %s", ref, spec.MAC, b.MAC)
+	}
+	for _, addr := range b.Addresses {
+		if len(spec.Addresses) > 0 && !slices.Contains(spec.Addresses, addr) {
+			return ref, state.Batch{}, invalid("address %s is none of those that port %s declares", addr, ref)
+		}
 	}
 	if v.Bindings[ref] == node {
-		return state.Batch{}, nil
+		return ref, state.Batch{}, nil
 	}
-	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
+	return ref, batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
 }
 
 // ReleasePort takes a Port off a node; one that is elsewhere stays there, and one that is not declared is nowhere.
