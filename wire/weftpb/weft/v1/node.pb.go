@@ -1109,7 +1109,7 @@ var File_weft_v1_node_proto protoreflect.FileDescriptor
 
 const file_weft_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x12weft/v1/node.proto\x12\aweft.v1\x1a\x14weft/v1/intent.proto\x1a\x12weft/v1/plan.proto\"I\n" +
+	"\x12weft/v1/node.proto\x12\aweft.v1\x1a\x14weft/v1/intent.proto\x1a\x15weft/v1/observe.proto\x1a\x12weft/v1/plan.proto\"I\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
@@ -1181,7 +1181,7 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\x18RenewCertificateResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate2B\n" +
 	"\vJoinService\x123\n" +
-	"\x04Join\x12\x14.weft.v1.JoinRequest\x1a\x15.weft.v1.JoinResponse2\x96\x05\n" +
+	"\x04Join\x12\x14.weft.v1.JoinRequest\x1a\x15.weft.v1.JoinResponse2\x98\x06\n" +
 	"\vNodeService\x12?\n" +
 	"\bRegister\x12\x18.weft.v1.RegisterRequest\x1a\x19.weft.v1.RegisterResponse\x12=\n" +
 	"\tWatchPlan\x12\x19.weft.v1.WatchPlanRequest\x1a\x13.weft.v1.PlanUpdate0\x01\x129\n" +
@@ -1192,7 +1192,9 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\x0fResolveIdentity\x12\x1f.weft.v1.ResolveIdentityRequest\x1a .weft.v1.ResolveIdentityResponse\x12?\n" +
 	"\bBindPort\x12\x18.weft.v1.BindPortRequest\x1a\x19.weft.v1.BindPortResponse\x12H\n" +
 	"\vReleasePort\x12\x1b.weft.v1.ReleasePortRequest\x1a\x1c.weft.v1.ReleasePortResponse\x12W\n" +
-	"\x10RenewCertificate\x12 .weft.v1.RenewCertificateRequest\x1a!.weft.v1.RenewCertificateResponseB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
+	"\x10RenewCertificate\x12 .weft.v1.RenewCertificateRequest\x1a!.weft.v1.RenewCertificateResponse\x12E\n" +
+	"\x0eWatchQuestions\x12\x1e.weft.v1.WatchQuestionsRequest\x1a\x11.weft.v1.Question0\x01\x129\n" +
+	"\x06Answer\x12\x16.weft.v1.AnswerRequest\x1a\x17.weft.v1.AnswerResponseB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
 
 var (
 	file_weft_v1_node_proto_rawDescOnce sync.Once
@@ -1234,6 +1236,10 @@ var file_weft_v1_node_proto_goTypes = []any{
 	nil,                              // 22: weft.v1.ResolveIdentityRequest.LabelsEntry
 	(*PlanEntry)(nil),                // 23: weft.v1.PlanEntry
 	(*NodeReport)(nil),               // 24: weft.v1.NodeReport
+	(*WatchQuestionsRequest)(nil),    // 25: weft.v1.WatchQuestionsRequest
+	(*AnswerRequest)(nil),            // 26: weft.v1.AnswerRequest
+	(*Question)(nil),                 // 27: weft.v1.Question
+	(*AnswerResponse)(nil),           // 28: weft.v1.AnswerResponse
 }
 var file_weft_v1_node_proto_depIdxs = []int32{
 	21, // 0: weft.v1.RegisterRequest.labels:type_name -> weft.v1.RegisterRequest.LabelsEntry
@@ -1251,18 +1257,22 @@ var file_weft_v1_node_proto_depIdxs = []int32{
 	15, // 12: weft.v1.NodeService.BindPort:input_type -> weft.v1.BindPortRequest
 	17, // 13: weft.v1.NodeService.ReleasePort:input_type -> weft.v1.ReleasePortRequest
 	19, // 14: weft.v1.NodeService.RenewCertificate:input_type -> weft.v1.RenewCertificateRequest
-	2,  // 15: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
-	4,  // 16: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
-	6,  // 17: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
-	8,  // 18: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
-	10, // 19: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
-	12, // 20: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
-	14, // 21: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
-	16, // 22: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
-	18, // 23: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
-	20, // 24: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
-	15, // [15:25] is the sub-list for method output_type
-	5,  // [5:15] is the sub-list for method input_type
+	25, // 15: weft.v1.NodeService.WatchQuestions:input_type -> weft.v1.WatchQuestionsRequest
+	26, // 16: weft.v1.NodeService.Answer:input_type -> weft.v1.AnswerRequest
+	2,  // 17: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
+	4,  // 18: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
+	6,  // 19: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
+	8,  // 20: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
+	10, // 21: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
+	12, // 22: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
+	14, // 23: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
+	16, // 24: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
+	18, // 25: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
+	20, // 26: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
+	27, // 27: weft.v1.NodeService.WatchQuestions:output_type -> weft.v1.Question
+	28, // 28: weft.v1.NodeService.Answer:output_type -> weft.v1.AnswerResponse
+	17, // [17:29] is the sub-list for method output_type
+	5,  // [5:17] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
 	5,  // [5:5] is the sub-list for extension extendee
 	0,  // [0:5] is the sub-list for field type_name
@@ -1274,6 +1284,7 @@ func file_weft_v1_node_proto_init() {
 		return
 	}
 	file_weft_v1_intent_proto_init()
+	file_weft_v1_observe_proto_init()
 	file_weft_v1_plan_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

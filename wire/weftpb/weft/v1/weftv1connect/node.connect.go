@@ -60,6 +60,11 @@ const (
 	// NodeServiceRenewCertificateProcedure is the fully-qualified name of the NodeService's
 	// RenewCertificate RPC.
 	NodeServiceRenewCertificateProcedure = "/weft.v1.NodeService/RenewCertificate"
+	// NodeServiceWatchQuestionsProcedure is the fully-qualified name of the NodeService's
+	// WatchQuestions RPC.
+	NodeServiceWatchQuestionsProcedure = "/weft.v1.NodeService/WatchQuestions"
+	// NodeServiceAnswerProcedure is the fully-qualified name of the NodeService's Answer RPC.
+	NodeServiceAnswerProcedure = "/weft.v1.NodeService/Answer"
 )
 
 // JoinServiceClient is a client for the weft.v1.JoinService service.
@@ -156,6 +161,12 @@ type NodeServiceClient interface {
 	ReleasePort(context.Context, *connect.Request[v1.ReleasePortRequest]) (*connect.Response[v1.ReleasePortResponse], error)
 	// RenewCertificate replaces a certificate before it expires.
 	RenewCertificate(context.Context, *connect.Request[v1.RenewCertificateRequest]) (*connect.Response[v1.RenewCertificateResponse], error)
+	// WatchQuestions sends what users ask of the node. A node has one such stream; a new one ends the older one, and the
+	// answers to what was asked there.
+	WatchQuestions(context.Context, *connect.Request[v1.WatchQuestionsRequest]) (*connect.ServerStreamForClient[v1.Question], error)
+	// Answer gives a part of the answer to a question, to the controller that asked. It returns when there is room for the
+	// next part.
+	Answer(context.Context, *connect.Request[v1.AnswerRequest]) (*connect.Response[v1.AnswerResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the weft.v1.NodeService service. By default, it uses
@@ -223,6 +234,18 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("RenewCertificate")),
 			connect.WithClientOptions(opts...),
 		),
+		watchQuestions: connect.NewClient[v1.WatchQuestionsRequest, v1.Question](
+			httpClient,
+			baseURL+NodeServiceWatchQuestionsProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("WatchQuestions")),
+			connect.WithClientOptions(opts...),
+		),
+		answer: connect.NewClient[v1.AnswerRequest, v1.AnswerResponse](
+			httpClient,
+			baseURL+NodeServiceAnswerProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Answer")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -237,6 +260,8 @@ type nodeServiceClient struct {
 	bindPort         *connect.Client[v1.BindPortRequest, v1.BindPortResponse]
 	releasePort      *connect.Client[v1.ReleasePortRequest, v1.ReleasePortResponse]
 	renewCertificate *connect.Client[v1.RenewCertificateRequest, v1.RenewCertificateResponse]
+	watchQuestions   *connect.Client[v1.WatchQuestionsRequest, v1.Question]
+	answer           *connect.Client[v1.AnswerRequest, v1.AnswerResponse]
 }
 
 // Register calls weft.v1.NodeService.Register.
@@ -284,6 +309,16 @@ func (c *nodeServiceClient) RenewCertificate(ctx context.Context, req *connect.R
 	return c.renewCertificate.CallUnary(ctx, req)
 }
 
+// WatchQuestions calls weft.v1.NodeService.WatchQuestions.
+func (c *nodeServiceClient) WatchQuestions(ctx context.Context, req *connect.Request[v1.WatchQuestionsRequest]) (*connect.ServerStreamForClient[v1.Question], error) {
+	return c.watchQuestions.CallServerStream(ctx, req)
+}
+
+// Answer calls weft.v1.NodeService.Answer.
+func (c *nodeServiceClient) Answer(ctx context.Context, req *connect.Request[v1.AnswerRequest]) (*connect.Response[v1.AnswerResponse], error) {
+	return c.answer.CallUnary(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the weft.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Register announces the node's tunnel address and labels; again after each change and each start.
@@ -308,6 +343,12 @@ type NodeServiceHandler interface {
 	ReleasePort(context.Context, *connect.Request[v1.ReleasePortRequest]) (*connect.Response[v1.ReleasePortResponse], error)
 	// RenewCertificate replaces a certificate before it expires.
 	RenewCertificate(context.Context, *connect.Request[v1.RenewCertificateRequest]) (*connect.Response[v1.RenewCertificateResponse], error)
+	// WatchQuestions sends what users ask of the node. A node has one such stream; a new one ends the older one, and the
+	// answers to what was asked there.
+	WatchQuestions(context.Context, *connect.Request[v1.WatchQuestionsRequest], *connect.ServerStream[v1.Question]) error
+	// Answer gives a part of the answer to a question, to the controller that asked. It returns when there is room for the
+	// next part.
+	Answer(context.Context, *connect.Request[v1.AnswerRequest]) (*connect.Response[v1.AnswerResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -371,6 +412,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("RenewCertificate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceWatchQuestionsHandler := connect.NewServerStreamHandler(
+		NodeServiceWatchQuestionsProcedure,
+		svc.WatchQuestions,
+		connect.WithSchema(nodeServiceMethods.ByName("WatchQuestions")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceAnswerHandler := connect.NewUnaryHandler(
+		NodeServiceAnswerProcedure,
+		svc.Answer,
+		connect.WithSchema(nodeServiceMethods.ByName("Answer")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/weft.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceRegisterProcedure:
@@ -391,6 +444,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceReleasePortHandler.ServeHTTP(w, r)
 		case NodeServiceRenewCertificateProcedure:
 			nodeServiceRenewCertificateHandler.ServeHTTP(w, r)
+		case NodeServiceWatchQuestionsProcedure:
+			nodeServiceWatchQuestionsHandler.ServeHTTP(w, r)
+		case NodeServiceAnswerProcedure:
+			nodeServiceAnswerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -434,4 +491,12 @@ func (UnimplementedNodeServiceHandler) ReleasePort(context.Context, *connect.Req
 
 func (UnimplementedNodeServiceHandler) RenewCertificate(context.Context, *connect.Request[v1.RenewCertificateRequest]) (*connect.Response[v1.RenewCertificateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.NodeService.RenewCertificate is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) WatchQuestions(context.Context, *connect.Request[v1.WatchQuestionsRequest], *connect.ServerStream[v1.Question]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.NodeService.WatchQuestions is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Answer(context.Context, *connect.Request[v1.AnswerRequest]) (*connect.Response[v1.AnswerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.NodeService.Answer is not implemented"))
 }
