@@ -52,5 +52,5 @@ func Restore(ctx context.Context, cfg Config, path string) (backup.Backup, error
 
 // store says which etcd the controller uses.
 func (cfg Config) store() store.Config {
-	return store.Config{Dir: filepath.Join(cfg.DataDir, "etcd"), Endpoints: cfg.Etcd, TLS: cfg.EtcdTLS}
+	return store.Config{Dir: filepath.Join(cfg.DataDir, "etcd"), Endpoints: cfg.Etcd, TLS: cfg.EtcdTLS, History: cfg.History}
 }

@@ -41,6 +41,9 @@ type Config struct {
 	// Etcd are the endpoints of an external etcd; empty embeds one. EtcdTLS is for it, and may be nil.
 	Etcd    []string
 	EtcdTLS *tls.Config
+	// History is how long the embedded etcd keeps what was before, for audits of past revisions; 0 stands for
+	// store.DefaultHistory.
+	History time.Duration
 	Log     *slog.Logger
 	Version string
 	// Name is what people call this controller; empty stands for the host's name.

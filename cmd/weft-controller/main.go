@@ -12,10 +12,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weftfabric/weft/controller"
+	"github.com/weftfabric/weft/controller/store"
 	"github.com/weftfabric/weft/version"
 )
 
@@ -36,6 +38,7 @@ type options struct {
 	advertise, etcd           []string
 	etcdCA, etcdCert, etcdKey string
 	logLevel                  string
+	history                   time.Duration
 }
 
 func command() *cobra.Command {
@@ -57,16 +60,17 @@ and a certificate for remote admins in its folder admin/.`,
 		},
 	}
 	c.AddCommand(backupCommand(&o), restoreCommand(&o))
-	f, store := c.Flags(), c.PersistentFlags()
-	store.StringVar(&o.dataDir, "data-dir", "/var/lib/weft", "directory of the embedded store and the admin certificate")
+	f, anywhere := c.Flags(), c.PersistentFlags()
+	anywhere.StringVar(&o.dataDir, "data-dir", "/var/lib/weft", "directory of the embedded store and the admin certificate")
 	f.StringVar(&o.listen, "listen", ":7600", "TCP address for nodes and remote admins; empty: none")
 	f.StringVar(&o.socket, "socket", "/run/weft/controller.sock", "unix socket for local admins")
 	f.StringSliceVar(&o.advertise, "advertise", nil, "names and addresses under which others reach the controller, for its certificate")
 	f.StringVar(&o.name, "name", "", "name of this controller among others (default: the host's name)")
-	store.StringSliceVar(&o.etcd, "etcd", nil, "endpoints of an external etcd, such as https://10.0.0.5:2379; empty: embed one")
-	store.StringVar(&o.etcdCA, "etcd-ca", "", "file with the CA certificates of the external etcd")
-	store.StringVar(&o.etcdCert, "etcd-cert", "", "file with the client certificate for the external etcd")
-	store.StringVar(&o.etcdKey, "etcd-key", "", "file with the key of --etcd-cert")
+	anywhere.StringSliceVar(&o.etcd, "etcd", nil, "endpoints of an external etcd, such as https://10.0.0.5:2379; empty: embed one")
+	anywhere.StringVar(&o.etcdCA, "etcd-ca", "", "file with the CA certificates of the external etcd")
+	anywhere.StringVar(&o.etcdCert, "etcd-cert", "", "file with the client certificate for the external etcd")
+	anywhere.StringVar(&o.etcdKey, "etcd-key", "", "file with the key of --etcd-cert")
+	f.DurationVar(&o.history, "history", store.DefaultHistory, "how long the embedded store keeps past revisions, for \"weft audit --revision\"; at least 1m")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -76,13 +80,16 @@ func (o options) config() (controller.Config, error) {
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
 		return controller.Config{}, fmt.Errorf("--log-level %q: write debug, info, warn or error", o.logLevel)
 	}
+	if o.history < time.Minute {
+		return controller.Config{}, fmt.Errorf("--history %s is less than a minute", o.history)
+	}
 	tlsConfig, err := o.etcdTLS()
 	if err != nil {
 		return controller.Config{}, err
 	}
 	return controller.Config{
 		DataDir: filepath.Clean(o.dataDir), Listen: o.listen, Socket: o.socket, Advertise: o.advertise,
-		Name: o.name, Etcd: o.etcd, EtcdTLS: tlsConfig, Log: slog.New(logHandler(level)), Version: version.Version,
+		Name: o.name, Etcd: o.etcd, EtcdTLS: tlsConfig, History: o.history, Log: slog.New(logHandler(level)), Version: version.Version,
 	}, nil
 }
 

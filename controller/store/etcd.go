@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,6 +24,12 @@ const (
 	maxRequestBytes = 32 << 20
 )
 
+// DefaultHistory is how long the embedded etcd keeps what was before. Reports of the nodes make up most of it.
+const DefaultHistory = time.Hour
+
+// maxDatabase is what the embedded etcd's file may grow to, history included, before etcd refuses writes.
+const maxDatabase = 8 << 30
+
 const (
 	dialTimeout  = 5 * time.Second
 	startTimeout = 60 * time.Second
@@ -36,6 +43,9 @@ type Config struct {
 	Dir string
 	// Endpoints are the URLs of an external etcd.
 	Endpoints []string
+	// History is how long the embedded etcd keeps what was before, for questions about past revisions; 0 stands for
+	// DefaultHistory.
+	History time.Duration
 	// MustExist refuses to make an embedded etcd's data anew.
 	MustExist bool
 	// TLS is for the external etcd; nil speaks plain text.
@@ -62,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Etcd, error) {
 		}
 	}
 	if len(endpoints) == 0 {
-		endpoint, err := e.start(ctx, cfg.Dir)
+		endpoint, err := e.start(ctx, cfg)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", cfg.Dir, err), e.Close())
 		}
@@ -97,7 +107,8 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // start runs etcd on a unix socket, so that no port is taken and no network is needed.
-func (e *Etcd) start(ctx context.Context, dir string) (endpoint string, err error) {
+func (e *Etcd) start(ctx context.Context, c Config) (endpoint string, err error) {
+	dir := c.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -119,7 +130,8 @@ func (e *Etcd) start(ctx context.Context, dir string) (endpoint string, err erro
 	cfg.ListenPeerUrls = nil // one member: nobody calls
 	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: socket}}
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = maxTxnOps, maxRequestBytes
-	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
+	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, cmp.Or(c.History, DefaultHistory).String()
+	cfg.QuotaBackendBytes = maxDatabase
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	if e.server, err = embed.StartEtcd(cfg); err != nil {
 		return "", err

@@ -169,32 +169,17 @@ func (s *Store) load(ctx context.Context) (Commit, error) {
 	if err != nil {
 		return Commit{}, fmt.Errorf("read the state from etcd: %w", err)
 	}
-	var (
-		revision uint64
-		guard    int64
-		sets     []state.Change
-	)
-	for _, kv := range resp.Kvs {
-		if string(kv.Key) == keyRevision {
-			if revision, err = parseRevision(kv.Value); err != nil {
-				return Commit{}, err
-			}
-			guard = kv.ModRevision
-			continue
-		}
-		c, err := decode(string(kv.Key), kv.Value)
-		if err != nil {
-			return Commit{}, err
-		}
-		sets = append(sets, c)
+	kept, err := decodeState(resp.Kvs)
+	if err != nil {
+		return Commit{}, err
 	}
 	before := s.View()
 	if before == nil {
 		before = state.NewView()
 	}
-	after := state.NewView().With(revision, sets)
-	s.publish(after, guard, resp.Header.Revision)
-	return Commit{Before: before, After: after, Changes: append(removals(before, after), sets...)}, nil
+	after := state.NewView().With(kept.revision, kept.sets)
+	s.publish(after, kept.guard, resp.Header.Revision)
+	return Commit{Before: before, After: after, Changes: append(removals(before, after), kept.sets...)}, nil
 }
 
 // removals returns what the step from before to after removes.
