@@ -34,8 +34,17 @@ func (a *app) server() string {
 	return cmp.Or(a.conn.server, a.Getenv("WEFT_SERVER"), apiclient.DefaultServer)
 }
 
-// client returns a client of the controller; nothing is sent yet.
+// client returns a client of what users declare; nothing is sent yet.
 func (a *app) client(cmd *cobra.Command) (weftv1connect.IntentServiceClient, error) {
+	c, err := a.dial(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return c.Intent, nil
+}
+
+// dial returns a client of the controller; nothing is sent yet.
+func (a *app) dial(cmd *cobra.Command) (*apiclient.Client, error) {
 	files, given, err := a.conn.credentials.files(a.Getenv)
 	if err != nil {
 		return nil, usage(cmd, "%w", err)
@@ -53,7 +62,7 @@ func (a *app) client(cmd *cobra.Command) (weftv1connect.IntentServiceClient, err
 	if err != nil {
 		return nil, usage(cmd, "%w", err)
 	}
-	return c.Intent, nil
+	return c, nil
 }
 
 // call makes one call and says in the user's words why it failed.

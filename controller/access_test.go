@@ -95,6 +95,9 @@ func TestWhoMayCallWhat(t *testing.T) {
 	for name, c := range nodeCalls(weftv1connect.NewNodeServiceClient(anybody, f.server)) {
 		t.Run("anybody calls "+name, func(t *testing.T) { wantCode(t, c(f.ctx()), connect.CodeUnauthenticated) })
 	}
+	declared := &weftv1.DeclaredRequest{}
+	wantCode(t, call(member.Audit.Declared, declared)(f.ctx()), connect.CodePermissionDenied)
+	wantCode(t, call(weftv1connect.NewAuditServiceClient(anybody, f.server).Declared, declared)(f.ctx()), connect.CodeUnauthenticated)
 	for name, c := range nodeCalls(f.admin.Node) {
 		t.Run("unix socket: "+name, func(t *testing.T) { wantCode(t, c(f.ctx()), connect.CodeUnimplemented) })
 	}

@@ -41,6 +41,7 @@ type Config struct {
 func LocalHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
+	mux.Handle(auditHandler(cfg))
 	return local(mux)
 }
 
@@ -48,6 +49,7 @@ func LocalHandler(cfg Config) http.Handler {
 func RemoteHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
+	mux.Handle(auditHandler(cfg))
 	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams()}, options(maxNodeRequest))
 	mux.Handle(path, guarded(inContact(cfg.Store, membersOnly(cfg.Store)), nodes))
 	// Anybody may ask to join: the token decides.

@@ -42,6 +42,7 @@ type Client struct {
 	// Server is the URL that the client was made with.
 	Server string
 	Intent weftv1connect.IntentServiceClient
+	Audit  weftv1connect.AuditServiceClient
 	Node   weftv1connect.NodeServiceClient
 
 	join      weftv1connect.JoinServiceClient
@@ -135,6 +136,7 @@ func assemble(server, base string, t *http.Transport) *Client {
 	return &Client{
 		Server: server, transport: t,
 		Intent: weftv1connect.NewIntentServiceClient(h, base, deadline),
+		Audit:  weftv1connect.NewAuditServiceClient(h, base, deadline),
 		Node:   weftv1connect.NewNodeServiceClient(h, base, deadline),
 		join:   weftv1connect.NewJoinServiceClient(h, base, deadline),
 	}
