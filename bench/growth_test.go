@@ -55,7 +55,7 @@ func measureGrowth(g growth) *table {
 	}
 	t.note("Blocks are told to the nodes of their network, workloads to nobody. A new block costs its network's nodes one update;")
 	t.note("a node leases one when its workloads of the network outgrow those that it has: the first of the size in the table")
-	t.note("(Fabric.spec.nodeBlock: /26 by default), each further one twice as large.")
+	t.note("(Fabric.spec.nodeBlock: /26 by default), each further one so that it makes one range with those before, with one route.")
 	return t
 }
 

@@ -63,9 +63,11 @@ type FabricSpec struct {
 	// IgnoredLabels are label keys that never matter to policy, because they differ per workload. A key
 	// that ends in "/" stands for all keys with that prefix.
 	IgnoredLabels []string `json:"ignoredLabels,omitzero"`
+	// LogDenials has every connection logged that policy denies.
+	LogDenials bool `json:"logDenials,omitzero"`
 }
 
-// NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones are larger: see BlockLease.
+// NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones: see BlockLease.
 type NodeBlock struct {
 	IPv4 int `json:"ipv4,omitzero"` // default 26
 	IPv6 int `json:"ipv6,omitzero"` // default 122
@@ -82,6 +84,8 @@ type TenantSpec struct {
 	Description string `json:"description,omitzero"`
 	// Posture overrides the fabric's posture for the tenant's networks.
 	Posture Action `json:"posture,omitzero"`
+	// LogDenials has the connections logged that the rules of the tenant's networks deny.
+	LogDenials bool `json:"logDenials,omitzero"`
 }
 
 // Network is an isolated, routed address space of one tenant.
@@ -213,6 +217,8 @@ type Rule struct {
 	// Ports and ICMP list services; when both are absent every protocol matches.
 	Ports []PortRange `json:"ports,omitzero"`
 	ICMP  []ICMPType  `json:"icmp,omitzero"`
+	// Log has the connections logged that the rule decides.
+	Log bool `json:"log,omitzero"`
 }
 
 // Peer is one of: workloads, cidr, addressGroup.

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/topology"
 )
 
@@ -25,17 +26,24 @@ func prefixes(texts string) (out []netip.Prefix) {
 func TestBlockLease(t *testing.T) {
 	for _, tc := range []struct{ name, subnet, held, others, want string }{
 		{"first", "10.0.0.0/8", "", "", "10.0.0.0/26"},
-		{"first, beside others", "10.0.0.0/8", "", "10.0.0.0/26 10.0.0.128/25", "10.0.0.64/26"},
-		{"second", "10.0.0.0/8", "10.0.0.0/26", "", "10.0.0.128/25"},
-		{"third", "10.0.0.0/8", "10.0.0.0/26 10.0.0.128/25", "10.0.0.64/26", "10.0.1.0/24"},
-		{"the largest counts, not the number", "10.0.0.0/8", "10.0.1.0/24", "", "10.0.2.0/23"},
-		{"at most 64 times the first", "10.0.0.0/8", "10.0.16.0/20", "", "10.0.0.0/20"},
-		{"at most a sixteenth of the range", "10.0.0.0/20", "10.0.1.0/24", "", "10.0.0.0/24"},
+		{"first, with room to go on", "10.0.0.0/8", "", "10.0.0.0/26 10.0.32.0/26", "10.0.16.0/26"},
+		{"first, with less room when there is no more", "10.0.0.0/18", "", "10.0.0.0/26 10.0.16.0/26 10.0.32.0/26 10.0.48.0/26", "10.0.8.0/26"},
+		{"first, without room", "10.0.0.0/24", "", "10.0.0.0/26 10.0.0.128/26", "10.0.0.64/26"},
+		{"second", "10.0.0.0/8", "10.0.0.0/26", "10.0.16.0/26", "10.0.0.64/26"},
+		{"third", "10.0.0.0/8", "10.0.0.0/25", "10.0.16.0/26", "10.0.0.128/25"},
+		{"what one was released from", "10.0.0.0/8", "10.0.0.64/26 10.0.0.128/25", "", "10.0.0.0/26"},
+		{"downwards", "10.0.0.0/8", "10.0.1.0/24", "", "10.0.0.0/24"},
+		{"the largest range that can go on", "10.0.0.0/8", "10.0.0.0/24 10.0.2.0/25", "10.0.1.0/26", "10.0.2.128/25"},
+		{"elsewhere, twice as large, where others are in the way", "10.0.0.0/8", "10.0.0.0/25", "10.0.0.128/26", "10.0.16.0/24"},
+		{"at most 64 times the first", "10.0.0.0/8", "10.0.0.0/19", "", "10.0.32.0/20"},
+		{"at most 64 times the first, on and on", "10.0.0.0/8", "10.0.0.0/19 10.0.32.0/20", "", "10.0.48.0/20"},
+		{"at most a sixteenth of the range", "10.0.0.0/20", "10.0.0.0/23", "", "10.0.2.0/24"},
 		{"a small range", "10.0.0.0/24", "10.0.0.0/26", "", "10.0.0.64/26"},
 		{"smaller where there are no large ones", "10.0.0.0/22", "10.0.0.0/26", "10.0.1.0/24 10.0.2.0/24 10.0.3.0/25 10.0.3.192/26 10.0.0.64/26 10.0.0.192/26", "10.0.0.128/26"},
+		{"all of the range", "10.0.0.0/24", "10.0.0.0/24", "", ""},
 		{"leased when the setting was larger", "10.0.0.0/8", "10.16.0.0/12", "", "10.0.0.0/20"},
-		{"leased when the setting was smaller", "10.0.0.0/8", "10.0.0.0/30", "", "10.0.0.64/26"},
-		{"IPv6", "fd00::/64", "fd00::/122", "", "fd00::80/121"},
+		{"leased when the setting was smaller", "10.0.0.0/8", "10.0.0.0/30", "", "10.0.16.0/26"},
+		{"IPv6", "fd00::/64", "fd00::/122", "", "fd00::40/122"},
 		{"exhausted", "10.0.0.0/24", "10.0.0.0/26", "10.0.0.64/26 10.0.0.128/25", ""},
 	} {
 		held := prefixes(tc.held)
@@ -50,20 +58,35 @@ func TestBlockLease(t *testing.T) {
 	}
 }
 
-// TestRoutesGrowWithTheLogarithm fills one node of a large subnet.
-func TestRoutesGrowWithTheLogarithm(t *testing.T) {
-	var held []netip.Prefix
-	for room, want := range map[int]int{64: 1, 192: 2, 960: 4, 8128: 7, 8128 + 4096: 8} {
-		held = held[:0]
-		for size(held) < room {
-			block, err := topology.BlockLease{Blocks: defaultBlocks, Subnet: netip.MustParsePrefix("10.0.0.0/8"), Held: held, Taken: held}.Next()
+// TestOneRangeWhileThereIsRoom fills one node of a large subnet, alone and beside others that begin when it does.
+func TestOneRangeWhileThereIsRoom(t *testing.T) {
+	subnet := netip.MustParsePrefix("10.0.0.0/8")
+	for _, others := range []int{0, 100} {
+		var taken []netip.Prefix
+		begin := func() netip.Prefix {
+			block, err := topology.BlockLease{Blocks: defaultBlocks, Subnet: subnet, Taken: taken}.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
-			held = append(held, block)
+			taken = append(taken, block)
+			return block
 		}
-		if len(held) != want {
-			t.Errorf("%d addresses are in %d blocks, want %d: %v", room, len(held), want, held)
+		held := []netip.Prefix{begin()}
+		for range others {
+			begin()
+		}
+		for size(held) < 4096 {
+			block, err := topology.BlockLease{Blocks: defaultBlocks, Subnet: subnet, Held: held, Taken: taken}.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			held, taken = append(held, block), append(taken, block)
+			if ranges := fabric.Aggregate(held); len(ranges) != 1 {
+				t.Fatalf("beside %d others the blocks %v are %d ranges", others, held, len(ranges))
+			}
+		}
+		if len(held) != 7 {
+			t.Errorf("beside %d others 4096 addresses are in %d blocks, want 7: %v", others, len(held), held)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 		}
 		n.Networks = append(n.Networks, network)
 		n.Identities = append(n.Identities, v.identities...)
-		n.Routes = append(n.Routes, v.routes...)
+		n.Routes = append(n.Routes, v.routes.of(name)...)
 		n.Ports = append(n.Ports, v.ports[name]...)
 		n.Tables = append(n.Tables, v.table)
 		for _, p := range v.holders {
@@ -154,6 +154,6 @@ func (x *index) planSettings(name fabric.NodeName) plan.Settings {
 	}
 	return plan.Settings{
 		VTEP: vtep, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
-		WorkloadMTU: s.UnderlayMTU - overhead, IgnoredLabels: s.IgnoredLabels,
+		WorkloadMTU: s.UnderlayMTU - overhead, IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
 	}
 }

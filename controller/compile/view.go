@@ -29,7 +29,7 @@ type declaration struct {
 
 // placement says where a network's addresses and ports are.
 type placement struct {
-	routes []plan.Route
+	routes routes
 	// ports are by the node that each is bound to.
 	ports map[fabric.NodeName][]plan.Port
 	// hosts hold a lease or a bound port, in order.
@@ -75,12 +75,12 @@ func (v *view) equal(o *view) bool {
 	return slices.Equal(v.hosts, o.hosts) && slices.Equal(v.peers, o.peers) && slices.Equal(v.holders, o.holders) &&
 		plan.Diff(v.asPlan(), o.asPlan()).IsEmpty() && maps.EqualFunc(v.ports, o.ports, func(a, b []plan.Port) bool {
 		return plan.Diff(plan.Node{Ports: a}, plan.Node{Ports: b}).IsEmpty()
-	})
+	}) && maps.EqualFunc(v.routes.blocks, o.routes.blocks, slices.Equal)
 }
 
 // asPlan is all of the view that isn't by node.
 func (v *view) asPlan() plan.Node {
-	return plan.Node{Networks: []plan.Network{v.network}, Identities: v.identities, Routes: v.routes, Tables: []firewall.Table{v.table}}
+	return plan.Node{Networks: []plan.Network{v.network}, Identities: v.identities, Routes: v.routes.merged, Tables: []firewall.Table{v.table}}
 }
 
 func (x *index) declaration(ref fabric.NetworkRef) declaration {
@@ -120,10 +120,11 @@ func (x *index) planIdentities(ref fabric.NetworkRef) []plan.Identity {
 func (x *index) placement(ref fabric.NetworkRef) placement {
 	network := x.allocs[ref].ID
 	p := placement{ports: make(map[fabric.NodeName][]plan.Port)}
+	var leases, fixed []plan.Route
 	hosts := make(map[fabric.NodeName]bool)
 	for prefix, l := range x.leases[ref] {
 		if node, ok := x.nodes[l.Node]; ok {
-			p.routes = append(p.routes, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: node.VTEP, Lease: true, Subnet: l.Subnet})
+			leases = append(leases, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: node.VTEP, Lease: true, Subnet: l.Subnet})
 			hosts[l.Node] = true
 		}
 	}
@@ -138,16 +139,12 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 		hosts[name] = true
 		p.ports[name] = append(p.ports[name], planPort(port, network, id))
 		for _, a := range port.Spec.Addresses {
-			p.routes = append(p.routes, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: node.VTEP, Subnet: port.Spec.Subnet})
+			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: node.VTEP, Subnet: port.Spec.Subnet})
 		}
 	}
-	slices.SortFunc(p.routes, func(a, b plan.Route) int {
-		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
-	})
-	// A block of a single address may also be a port's: the port's route stands, whichever came first.
-	p.routes = slices.CompactFunc(p.routes, func(a, b plan.Route) bool { return a.Prefix == b.Prefix })
+	p.routes = routesOf(leases, fixed)
 	p.hosts = slices.Sorted(maps.Keys(hosts))
-	p.holders = holders(p.routes)
+	p.holders = holders(p.routes.merged)
 	return p
 }
 

@@ -161,8 +161,8 @@ func TestLeases(t *testing.T) {
 	}
 }
 
-// TestFurtherBlocksAreLarger asserts that blocks grow by node, and by subnet.
-func TestFurtherBlocksAreLarger(t *testing.T) {
+// TestFurtherBlocksMakeOneRange asserts that blocks grow by node, and by subnet.
+func TestFurtherBlocksMakeOneRange(t *testing.T) {
 	v := apply(t, state.NewView(), acme, network("prod", "10.0.0.0/16"), network("dev", "10.0.0.0/16"))
 	v = withNode(t, withNode(t, v, "n1", "192.0.2.1"), "n2", "192.0.2.2")
 	for i, step := range []struct {
@@ -170,8 +170,8 @@ func TestFurtherBlocksAreLarger(t *testing.T) {
 		network fabric.NetworkRef
 		want    string
 	}{
-		{"n1", prod, "10.0.0.0/26"}, {"n1", prod, "10.0.0.128/25"}, {"n2", prod, "10.0.0.64/26"},
-		{"n1", dev, "10.0.0.0/26"}, {"n2", prod, "10.0.1.0/25"}, {"n1", prod, "10.0.2.0/24"},
+		{"n1", prod, "10.0.0.0/26"}, {"n1", prod, "10.0.0.64/26"}, {"n2", prod, "10.0.16.0/26"},
+		{"n1", dev, "10.0.0.0/26"}, {"n2", prod, "10.0.16.64/26"}, {"n1", prod, "10.0.0.128/25"},
 	} {
 		block, b, err := edit.LeaseBlock(v, step.node, edit.LeaseRequest{Network: step.network})
 		if err != nil || block.String() != step.want {

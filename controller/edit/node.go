@@ -60,8 +60,8 @@ type LeaseRequest struct {
 	IPv6    bool
 }
 
-// LeaseBlock leases a free block of a subnet to a node: one of the fabric's size, and each further one twice as
-// large as those before.
+// LeaseBlock leases a free block of a subnet to a node: one of the fabric's size, and further ones that make one range
+// with those before, as topology.BlockLease says.
 func LeaseBlock(v *state.View, node fabric.NodeName, r LeaseRequest) (netip.Prefix, state.Batch, error) {
 	if err := registered(v, node); err != nil {
 		return netip.Prefix{}, state.Batch{}, err
