@@ -34,9 +34,8 @@ type Peer struct {
 // change returns what takes a device from have to want. Endpoints are set where they differ from told, the
 // configuration that this process made last: between the two a peer may have roamed, which is its own affair.
 //
-// The result first gives addresses to their new peers, which takes them from the old ones in one step
-// (wireguard's allowed IPs are one table), and then removes what nobody wants: an address that moves between
-// peers is never without one.
+// The order keeps every address routed: peers first get the addresses that they lack, which takes them from the peers that
+// had them (WireGuard's allowed IPs are one table); only then does anybody lose an address that nobody wants any more.
 func change(have *wgtypes.Device, told, want Config) (wgtypes.Config, bool) {
 	var out wgtypes.Config
 	changed := false
@@ -55,47 +54,53 @@ func change(have *wgtypes.Device, told, want Config) (wgtypes.Config, bool) {
 	for _, p := range told.Peers {
 		before[p.Key] = p
 	}
-	var shrink, remove []wgtypes.PeerConfig
+	wanted := map[netip.Prefix]bool{}
 	for _, p := range want.Peers {
-		was := present[p.Key]
+		for _, a := range p.Allowed {
+			wanted[a] = true
+		}
+		if c, differs := grow(present[p.Key], before[p.Key], p); differs {
+			out.Peers = append(out.Peers, c)
+		}
+	}
+	for _, p := range want.Peers {
+		if was := present[p.Key]; was != nil && slices.ContainsFunc(prefixes(was.AllowedIPs), func(a netip.Prefix) bool { return !wanted[a] }) {
+			out.Peers = append(out.Peers, wgtypes.PeerConfig{PublicKey: p.Key, UpdateOnly: true, ReplaceAllowedIPs: true, AllowedIPs: ipNets(p.Allowed)})
+		}
 		delete(present, p.Key)
-		c, differs := peerChange(was, before[p.Key], p)
-		if !differs {
-			continue
-		}
-		if was != nil && len(p.Allowed) < len(was.AllowedIPs) {
-			shrink = append(shrink, c)
-			continue
-		}
-		out.Peers = append(out.Peers, c)
 	}
 	for _, p := range have.Peers {
 		if present[p.PublicKey] != nil {
-			remove = append(remove, wgtypes.PeerConfig{PublicKey: p.PublicKey, Remove: true})
+			out.Peers = append(out.Peers, wgtypes.PeerConfig{PublicKey: p.PublicKey, Remove: true})
 		}
 	}
-	out.Peers = append(append(out.Peers, shrink...), remove...)
 	return out, changed || len(out.Peers) > 0
 }
 
-// peerChange returns what takes a peer from was, which is nil for a new one, to want.
-func peerChange(was *wgtypes.Peer, told, want Peer) (wgtypes.PeerConfig, bool) {
+// grow returns what gives a peer, which is new when was is nil, all that want says, and takes no address from it.
+func grow(was *wgtypes.Peer, told, want Peer) (wgtypes.PeerConfig, bool) {
 	c := wgtypes.PeerConfig{PublicKey: want.Key, UpdateOnly: was != nil}
-	differs := was == nil
-	if want.Endpoint.IsValid() && (was == nil || was.Endpoint == nil || told.Endpoint != want.Endpoint && addrPort(was.Endpoint) != want.Endpoint) {
-		c.Endpoint, differs = net.UDPAddrFromAddrPort(want.Endpoint), true
+	if was == nil {
+		was = &wgtypes.Peer{}
 	}
-	if was == nil && want.Keepalive > 0 || was != nil && was.PersistentKeepaliveInterval != want.Keepalive {
-		keepalive := want.Keepalive
-		c.PersistentKeepaliveInterval, differs = &keepalive, true
+	if want.Endpoint.IsValid() && (was.Endpoint == nil || told.Endpoint != want.Endpoint && addrPort(was.Endpoint) != want.Endpoint) {
+		c.Endpoint = net.UDPAddrFromAddrPort(want.Endpoint)
 	}
-	if was == nil || !slices.Equal(prefixes(was.AllowedIPs), sortedPrefixes(want.Allowed)) {
-		c.ReplaceAllowedIPs, differs = true, true
-		for _, p := range want.Allowed {
-			c.AllowedIPs = append(c.AllowedIPs, net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
-		}
+	if was.PersistentKeepaliveInterval != want.Keepalive {
+		c.PersistentKeepaliveInterval = &want.Keepalive
 	}
-	return c, differs
+	had := prefixes(was.AllowedIPs)
+	lacking := slices.DeleteFunc(slices.Clone(want.Allowed), func(a netip.Prefix) bool { return slices.Contains(had, a) })
+	c.AllowedIPs = ipNets(lacking)
+	return c, !c.UpdateOnly || c.Endpoint != nil || c.PersistentKeepaliveInterval != nil || len(lacking) > 0
+}
+
+func ipNets(prefixes []netip.Prefix) []net.IPNet {
+	out := make([]net.IPNet, len(prefixes))
+	for i, p := range prefixes {
+		out[i] = net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	}
+	return out
 }
 
 func addrPort(a *net.UDPAddr) netip.AddrPort {
@@ -112,9 +117,6 @@ func prefixes(nets []net.IPNet) []netip.Prefix {
 			out = append(out, netip.PrefixFrom(a.Unmap(), bits))
 		}
 	}
-	return sortedPrefixes(out)
-}
-
-func sortedPrefixes(p []netip.Prefix) []netip.Prefix {
-	return slices.SortedFunc(slices.Values(p), netip.Prefix.Compare)
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return out
 }

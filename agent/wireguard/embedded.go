@@ -19,6 +19,9 @@ type Embedded struct {
 	device   *device.Device
 	listener net.Listener
 	serving  sync.WaitGroup
+
+	mu     sync.Mutex
+	asking map[net.Conn]bool // open conversations on the control socket; nil once closed
 }
 
 // Start runs a device on a tap, which it takes over. Its control socket bears the name, which must be unique on the
@@ -30,9 +33,11 @@ func Start(name string, tap *os.File, link Link, log *slog.Logger) (_ *Embedded,
 	}
 	logger := &device.Logger{
 		Verbosef: device.DiscardLogf,
-		Errorf:   func(format string, args ...any) { log.Warn("wireguard", "device", name, "message", fmt.Sprintf(format, args...)) },
+		Errorf: func(format string, args ...any) {
+			log.Warn("wireguard", "device", name, "message", fmt.Sprintf(format, args...))
+		},
 	}
-	e := &Embedded{frames: f, device: device.NewDevice(f, conn.NewDefaultBind(), logger)}
+	e := &Embedded{frames: f, device: device.NewDevice(f, conn.NewDefaultBind(), logger), asking: map[net.Conn]bool{}}
 	defer func() {
 		if err != nil {
 			e.device.Close()
@@ -61,8 +66,23 @@ func (e *Embedded) serve() {
 		if err != nil {
 			return
 		}
-		e.serving.Go(func() { e.device.IpcHandle(c) })
+		e.mu.Lock()
+		if e.asking != nil {
+			e.asking[c] = true
+			e.serving.Go(func() { e.answer(c) })
+		} else {
+			_ = c.Close()
+		}
+		e.mu.Unlock()
 	}
+}
+
+// answer holds one conversation, which the other side may leave open.
+func (e *Embedded) answer(c net.Conn) {
+	e.device.IpcHandle(c) // closes it
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.asking, c)
 }
 
 // Done is closed when the device has ended by itself, as when its tap was deleted.
@@ -74,6 +94,12 @@ func (e *Embedded) Counters() Counters { return e.frames.counters() }
 // Close ends the device; sessions with peers end with it.
 func (e *Embedded) Close() error {
 	err := e.listener.Close()
+	e.mu.Lock()
+	for c := range e.asking {
+		_ = c.Close() // the other side may have done it
+	}
+	e.asking = nil
+	e.mu.Unlock()
 	e.device.Close()
 	e.serving.Wait()
 	return err

@@ -1,0 +1,246 @@
+package wireguard_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/weftfabric/weft/agent/host"
+	"github.com/weftfabric/weft/agent/ovs/ovstest"
+	"github.com/weftfabric/weft/agent/wireguard"
+)
+
+// nodeEnv makes the test's binary a node: a process of its own, because its sockets must be made in the node's namespace.
+const nodeEnv = "WEFT_TEST_WIREGUARD_NODE"
+
+const (
+	port = 51820
+	mtu  = 1420
+)
+
+var vteps = netip.MustParsePrefix("100.92.0.0/16")
+
+func TestMain(m *testing.M) {
+	if device := os.Getenv(nodeEnv); device != "" {
+		if err := beNode(device, netip.MustParseAddr(os.Args[1])); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// beNode runs a device until standard input ends, and prints its counters for each line read.
+func beNode(name string, vtep netip.Addr) error {
+	tap, err := host.New("").OpenTap(name, mtu)
+	if err != nil {
+		return err
+	}
+	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, VTEPs: vteps, MTU: mtu}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	fmt.Println("{}")
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if err := json.NewEncoder(os.Stdout).Encode(e.Counters()); err != nil {
+			return err
+		}
+	}
+	return e.Close()
+}
+
+// node is a namespace with Open vSwitch, whose bridge has the tunnel address and the tap of an embedded device.
+type node struct {
+	*ovstest.Server
+	device   string
+	vtep     netip.Addr
+	endpoint netip.AddrPort
+	private  wireguard.Key
+	control  *wireguard.Device
+	in       io.WriteCloser
+	out      *bufio.Scanner
+}
+
+// startNodes starts n nodes on one Ethernet.
+func startNodes(t *testing.T, n int) []*node {
+	t.Helper()
+	ovstest.Require(t)
+	nodes := make([]*node, n)
+	for i := range nodes {
+		nodes[i] = startNode(t, i+1)
+		if i == 0 {
+			nodes[0].InNamespace(t, "ip", "link", "add", "ul", "type", "bridge")
+			nodes[0].InNamespace(t, "ip", "link", "set", "ul", "up")
+			nodes[0].InNamespace(t, "ip", "addr", "add", fmt.Sprintf("%s/24", nodes[0].endpoint.Addr()), "dev", "ul")
+			continue
+		}
+		wire := fmt.Sprintf("ul%d", i+1)
+		nodes[i].InNamespace(t, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", wire, "netns", filepath.Base(nodes[0].Namespace))
+		nodes[0].InNamespace(t, "ip", "link", "set", wire, "master", "ul", "up")
+		nodes[i].InNamespace(t, "ip", "link", "set", "eth0", "up")
+		nodes[i].InNamespace(t, "ip", "addr", "add", fmt.Sprintf("%s/24", nodes[i].endpoint.Addr()), "dev", "eth0")
+	}
+	return nodes
+}
+
+func startNode(t *testing.T, index int) *node {
+	t.Helper()
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{
+		Server: ovstest.Start(t), private: private, vtep: netip.AddrFrom4([4]byte{100, 92, 0, byte(index)}),
+		endpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{172, 30, 9, byte(index)}), port),
+	}
+	name := filepath.Base(n.Namespace)
+	n.device = "wt" + strings.TrimPrefix(name, "weft-test-")
+	n.VSCtl(t, "add-br", "br-vtep", "--", "set", "bridge", "br-vtep", "datapath_type=netdev", "fail_mode=standalone",
+		"other_config:hwaddr="+wireguard.BridgeMAC(n.vtep).String())
+	h := host.New(n.Namespace)
+	if err := h.SetAddress("br-vtep", netip.PrefixFrom(n.vtep, vteps.Bits()), mtu); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("ip", "netns", "exec", name, os.Args[0], n.vtep.String())
+	cmd.Env, cmd.Stderr = append(os.Environ(), nodeEnv+"="+n.device), os.Stderr
+	if n.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.out = bufio.NewScanner(out)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = n.in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("node %d: %v", index, err)
+		}
+	})
+	if !n.out.Scan() {
+		t.Fatal("the device didn't start")
+	}
+	n.VSCtl(t, "add-port", "br-vtep", n.device)
+	if n.control, err = wireguard.Open(n.device); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.control.Close() })
+	return n
+}
+
+// configure tells a node of its peers; behind are the VTEPs that are reached through each of them besides their own.
+func (n *node) configure(t *testing.T, peers []*node, behind map[*node][]*node) {
+	t.Helper()
+	c := wireguard.Config{Private: n.private, Port: port}
+	for _, p := range peers {
+		peer := wireguard.Peer{Key: p.private.PublicKey(), Endpoint: p.endpoint, Allowed: []netip.Prefix{netip.PrefixFrom(p.vtep, 32)}}
+		for _, b := range behind[p] {
+			peer.Allowed = append(peer.Allowed, netip.PrefixFrom(b.vtep, 32))
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	if err := n.control.Configure(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *node) counters(t *testing.T) (c wireguard.Counters) {
+	t.Helper()
+	if _, err := fmt.Fprintln(n.in); err != nil || !n.out.Scan() {
+		t.Fatal("the device doesn't answer")
+	}
+	if err := json.Unmarshal(n.out.Bytes(), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// reaches reports whether a ping from one VTEP to another is answered; extra are options of ping.
+func (n *node) reaches(other *node, extra ...string) bool {
+	args := append([]string{"netns", "exec", filepath.Base(n.Namespace), "ping", "-q", "-c", "1", "-W", "1"}, extra...)
+	return exec.Command("ip", append(args, other.vtep.String())...).Run() == nil
+}
+
+func TestTunnelBetweenTwoNodes(t *testing.T) {
+	n := startNodes(t, 2)
+	if n[0].reaches(n[1]) {
+		t.Fatal("nodes without peers reach each other")
+	}
+	n[0].configure(t, n[1:], nil)
+	n[1].configure(t, n[:1], nil)
+	if !n[0].reaches(n[1]) || !n[1].reaches(n[0]) {
+		t.Fatal("peers don't reach each other")
+	}
+	if !n[0].reaches(n[1], "-M", "do", "-s", fmt.Sprint(mtu-28)) {
+		t.Error("a packet of the MTU's size doesn't arrive")
+	}
+	s, err := n[0].control.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Peers) != 1 || time.Since(s.Peers[0].Handshake) > time.Minute || s.Peers[0].Received == 0 || s.Peers[0].Endpoint != n[1].endpoint || s.Kind != "userspace" {
+		t.Errorf("status is %+v", s)
+	}
+	// Another key takes over the address: the old session must not serve it any more.
+	n[1].configure(t, nil, nil)
+	if n[0].reaches(n[1]) {
+		t.Error("a node whose peer was removed is still reached")
+	}
+}
+
+// The middle node relays; its own peers' sources stay what they are, so the ends see each other's VTEPs.
+func TestRelay(t *testing.T) {
+	n := startNodes(t, 3)
+	a, relay, b := n[0], n[1], n[2]
+	a.configure(t, []*node{relay}, map[*node][]*node{relay: {b}})
+	b.configure(t, []*node{relay}, map[*node][]*node{relay: {a}})
+	relay.configure(t, []*node{a, b}, nil)
+	if !a.reaches(b) {
+		t.Fatal("the relay doesn't forward")
+	}
+	if c := relay.counters(t); c.Relayed != 2 || c.Expired != 0 {
+		t.Errorf("the relay counts %+v, want 2 relayed", c)
+	}
+	if a.reaches(b, "-t", "1") {
+		t.Error("a packet without hops left was forwarded")
+	}
+	if c := relay.counters(t); c.Expired != 1 {
+		t.Errorf("the relay counts %+v, want 1 expired", c)
+	}
+	// b doesn't accept a's address from a's own key, once the plan says that a is behind the relay.
+	a.configure(t, []*node{relay, b}, nil)
+	if a.reaches(b) {
+		t.Error("an address was accepted from a peer that it doesn't belong to")
+	}
+}
+
+// What isn't the fabric's doesn't pass: TCP, and other addresses of the node.
+func TestTunnelCarriesOnlyTheFabric(t *testing.T) {
+	n := startNodes(t, 2)
+	n[0].configure(t, n[1:], nil)
+	n[1].configure(t, n[:1], nil)
+	if !n[0].reaches(n[1]) {
+		t.Fatal("peers don't reach each other")
+	}
+	before := n[0].counters(t).Foreign
+	name := filepath.Base(n[0].Namespace)
+	_ = exec.Command("ip", "netns", "exec", name, "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/"+n[1].vtep.String()+"/22").Run() // it must fail
+	if after := n[0].counters(t).Foreign; after == before {
+		t.Error("TCP to another VTEP wasn't dropped and counted")
+	}
+}
