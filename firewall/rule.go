@@ -56,7 +56,9 @@ type Rule struct {
 	Peers Peers
 	// Services are the protocols that match; none means every packet.
 	Services []Service
-	Origin   Origin
+	// Log asks for a record of each connection that the rule decides. It changes no verdict.
+	Log    bool
+	Origin Origin
 }
 
 // Order is a rule's place within its tier and direction: smaller decides first. The policy's default

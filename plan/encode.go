@@ -11,7 +11,7 @@ import (
 )
 
 // hashVersion stands at the start of what Hash digests; it changes with the encoding.
-const hashVersion = 2
+const hashVersion = 3
 
 // Hash digests a plan. Equal plans have equal hashes, whatever the order of their slices, and wherever in the files
 // their rules stand.
@@ -78,6 +78,7 @@ func (e *encoder) entry(v Entry) {
 		e.number(s.VirtualMAC.Uint64())
 		e.signed(int64(s.WorkloadMTU))
 		encodeEach(e, s.IgnoredLabels, e.text)
+		e.bool(s.LogDenials)
 	case v.Peer != nil:
 		e.text("peer")
 		e.text(string(v.Peer.Name))
@@ -170,6 +171,7 @@ func (e *encoder) rule(r *firewall.Rule) {
 		e.signed(int64(s.Type))
 		e.signed(int64(s.Code))
 	})
+	e.bool(r.Log)
 	// File and line are left out: the same rule in another place of the files is the same rule.
 	e.text(r.Origin.Policy)
 	e.text(r.Origin.Rule)

@@ -35,6 +35,8 @@ type Settings struct {
 	WorkloadMTU int
 	// IgnoredLabels are the label keys that are no part of an identity; a trailing "/" makes a prefix.
 	IgnoredLabels []string
+	// LogDenials asks for records of what is denied without a rule; rules say it themselves.
+	LogDenials bool
 }
 
 // Peer is another node. Key: Name.

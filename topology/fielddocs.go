@@ -52,11 +52,13 @@ var fieldDocs = map[string]fieldDoc{
 	"FabricSpec.posture":       {text: "Decides connections that no policy decided.", def: string(DefaultPosture), enum: postures},
 	"FabricSpec.nodeBlock":     {text: "The size of the first address block that a node leases of a subnet. Each further one is twice as large."},
 	"FabricSpec.ignoredLabels": {text: "Label keys that never matter to policy, because they differ per workload. A key that ends in '/' stands for all keys with that prefix. A list replaces the default one."},
+	"FabricSpec.logDenials":    {text: "Log the first packet of every connection that policy denies."},
 	"NodeBlock.ipv4":           {text: "Prefix length of IPv4 blocks. Small subnets are divided into smaller ones, so that several nodes get one.", def: DefaultNodeBlockIPv4, min: 16, max: maxLeaseIPv4},
 	"NodeBlock.ipv6":           {text: "Prefix length of IPv6 blocks.", def: DefaultNodeBlockIPv6, min: 64, max: maxLeaseIPv6},
 
 	"TenantSpec.description": {text: "A text for people.", maxLength: maxDescription},
 	"TenantSpec.posture":     {text: "Overrides the fabric's posture for the tenant's networks.", enum: postures},
+	"TenantSpec.logDenials":  {text: "Log the first packet of every connection that a rule denies which governs the tenant's workloads, the platform's rules included."},
 
 	"NetworkSpec.subnets": {text: "The address ranges of the network, which don't overlap. The first is where dynamic addresses come from unless another is named.", minItems: 1, maxItems: MaxSubnets},
 	"NetworkSpec.posture": {text: "Overrides the tenant's posture.", enum: postures},
@@ -97,6 +99,7 @@ var fieldDocs = map[string]fieldDoc{
 	"Rule.to":     {text: "The destinations, in an egress rule; everyone unless given.", minItems: 1, maxItems: MaxPeers},
 	"Rule.ports":  {text: "Protocols and destination ports. With neither ports nor icmp every packet matches.", minItems: 1, maxItems: MaxServices},
 	"Rule.icmp":   {text: "ICMP types.", minItems: 1, maxItems: MaxServices},
+	"Rule.log":    {text: "Log the first packet of every connection that the rule decides."},
 
 	"Peer.workloads":        {text: "Selects workloads by network and labels."},
 	"Peer.cidr":             {text: "An address range, whoever has the address, workloads too."},

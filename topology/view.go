@@ -145,6 +145,12 @@ func (i *Intent) Posture(ref fabric.NetworkRef) Action {
 	return action
 }
 
+// LogDenials reports whether what the rules of a tenant's networks deny is logged, because the tenant or the fabric says so.
+func (i *Intent) LogDenials(tenant string) bool {
+	t := i.Tenant(tenant)
+	return i.Settings().LogDenials || t != nil && t.Spec.LogDenials
+}
+
 // PostureOrigin returns a network's posture, and the object that declares it. Without a declared Fabric the
 // default's origin is the key of the Fabric that could be declared.
 func (i *Intent) PostureOrigin(ref fabric.NetworkRef) (Action, Key) {

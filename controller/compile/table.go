@@ -34,7 +34,7 @@ func (x *index) table(ref fabric.NetworkRef) firewall.Table {
 				t.Rules = append(t.Rules, firewall.Rule{
 					ID: x.policies.numbers.ids[policyRule(p.key, d, i)], Tier: p.tier, Direction: d, Action: action(r.Action),
 					Order:   firewall.Order{Priority: p.priority, Policy: p.name(), Index: i},
-					Subject: subject, Peers: peers, Services: services(r), Origin: p.origin(d, i, r.Name),
+					Subject: subject, Peers: peers, Services: services(r), Log: r.Log, Origin: p.origin(d, i, r.Name),
 				})
 			}
 		}
@@ -48,6 +48,11 @@ func (x *index) table(ref fabric.NetworkRef) firewall.Table {
 			})
 		}
 		t.Rules = append(t.Rules, x.posture(ref, d))
+	}
+	if x.intent.LogDenials(ref.Tenant) {
+		for i := range t.Rules {
+			t.Rules[i].Log = t.Rules[i].Log || t.Rules[i].Action == firewall.Deny
+		}
 	}
 	t.Rules = cloneShared(t.Rules)
 	plan.SortTable(&t)

@@ -24,6 +24,7 @@ func Draw(t *rapid.T, name fabric.NodeName) plan.Node {
 		VirtualMAC:    fabric.MAC{2, 0x77, 0x65, 0x66, 0x74, rapid.Byte().Draw(t, "mac")},
 		WorkloadMTU:   rapid.IntRange(1280, 9000).Draw(t, "mtu"),
 		IgnoredLabels: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b/", "c"}), 0, 3, rapid.ID).Draw(t, "ignored"),
+		LogDenials:    rapid.Bool().Draw(t, "logDenials"),
 	}}
 	for _, peer := range some(t, "peers", []fabric.NodeName{"n2", "n3", "n4"}) {
 		n.Peers = append(n.Peers, plan.Peer{Name: peer, VTEP: addr(t, "peerVTEP")})
@@ -85,6 +86,7 @@ func drawRule(t *rapid.T, id firewall.RuleID, base fabric.Identity) firewall.Rul
 		Order:     firewall.Order{Last: rapid.Bool().Draw(t, "last"), Priority: rapid.IntRange(1, 1000).Draw(t, "priority"), Policy: "acme/p", Index: rapid.IntRange(0, 9).Draw(t, "index")},
 		Subject:   firewall.Workloads{Any: rapid.Bool().Draw(t, "anySubject")},
 		Peers:     firewall.Peers{Any: rapid.Bool().Draw(t, "anyPeer")},
+		Log:       rapid.Bool().Draw(t, "log"),
 		Origin:    firewall.Origin{Policy: "FirewallPolicy acme/p", Rule: "ingress[0]", File: "shop.yaml", Line: rapid.IntRange(0, 99).Draw(t, "line")},
 	}
 	if !r.Subject.Any {

@@ -62,7 +62,7 @@ func (r *reader) settings(m *weftv1.PlanSettings) *plan.Settings {
 		VXLANPort:     uint16(r.number("vxlan_port", m.GetVxlanPort(), 1, math.MaxUint16)),
 		VirtualMAC:    r.mac("virtual_mac", m.GetVirtualMac()),
 		WorkloadMTU:   int(r.number("workload_mtu", m.GetWorkloadMtu(), 1, math.MaxUint16)),
-		IgnoredLabels: m.GetIgnoredLabels(),
+		IgnoredLabels: m.GetIgnoredLabels(), LogDenials: m.GetLogDenials(),
 	}
 	for _, key := range s.IgnoredLabels {
 		r.check(key != "", "ignored_labels: an empty key")

@@ -17,7 +17,7 @@ func ToProto(e plan.Entry) *weftv1.PlanEntry {
 		s := e.Settings
 		out.Entry = &weftv1.PlanEntry_Settings{Settings: &weftv1.PlanSettings{
 			Vtep: addrText(s.VTEP), VxlanPort: uint32(s.VXLANPort), VirtualMac: s.VirtualMAC.String(),
-			WorkloadMtu: uint32(s.WorkloadMTU), IgnoredLabels: s.IgnoredLabels,
+			WorkloadMtu: uint32(s.WorkloadMTU), IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
 		}}
 	case e.Peer != nil:
 		out.Entry = &weftv1.PlanEntry_Peer{Peer: &weftv1.PlanPeer{Name: string(e.Peer.Name), Vtep: addrText(e.Peer.VTEP)}}
@@ -73,7 +73,7 @@ func ruleToProto(t *plan.TableRule) *weftv1.PlanRule {
 		Tier: uint32(r.Tier), Direction: uint32(r.Direction), Action: uint32(r.Action),
 		Last: r.Order.Last, Priority: int32(r.Order.Priority), Policy: r.Order.Policy, Index: uint32(r.Order.Index),
 		SubjectAny: r.Subject.Any, SubjectIds: numbers(r.Subject.IDs),
-		PeersAny: r.Peers.Any, PeerIds: numbers(r.Peers.IDs), PeerBlocks: blocksToProto(r.Peers.Blocks),
+		PeersAny: r.Peers.Any, PeerIds: numbers(r.Peers.IDs), PeerBlocks: blocksToProto(r.Peers.Blocks), Log: r.Log,
 		Origin: &weftv1.RuleOrigin{Policy: r.Origin.Policy, Rule: r.Origin.Rule, File: r.Origin.File, Line: int32(r.Origin.Line)},
 	}
 	for _, c := range r.Peers.CIDRs {

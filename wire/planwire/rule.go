@@ -18,6 +18,7 @@ func (r *reader) rule(m *weftv1.PlanRule) *plan.TableRule {
 		Order:     firewall.Order{Last: m.GetLast(), Priority: int(m.GetPriority()), Policy: m.GetPolicy(), Index: int(r.number("index", m.GetIndex(), 0, math.MaxInt32))},
 		Subject:   firewall.Workloads{Any: m.GetSubjectAny(), IDs: r.identities("subject_ids", m.GetSubjectIds())},
 		Peers:     r.peers(m),
+		Log:       m.GetLog(),
 	}
 	r.check(!out.Subject.Any || len(out.Subject.IDs) == 0, "subject_any with subject_ids")
 	for _, s := range m.GetServices() {

@@ -201,6 +201,7 @@ type PlanSettings struct {
 	VirtualMac    string                 `protobuf:"bytes,3,opt,name=virtual_mac,json=virtualMac,proto3" json:"virtual_mac,omitempty"`
 	WorkloadMtu   uint32                 `protobuf:"varint,4,opt,name=workload_mtu,json=workloadMtu,proto3" json:"workload_mtu,omitempty"`
 	IgnoredLabels []string               `protobuf:"bytes,5,rep,name=ignored_labels,json=ignoredLabels,proto3" json:"ignored_labels,omitempty"`
+	LogDenials    bool                   `protobuf:"varint,6,opt,name=log_denials,json=logDenials,proto3" json:"log_denials,omitempty"` // records of what is denied without a rule
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +269,13 @@ func (x *PlanSettings) GetIgnoredLabels() []string {
 		return x.IgnoredLabels
 	}
 	return nil
+}
+
+func (x *PlanSettings) GetLogDenials() bool {
+	if x != nil {
+		return x.LogDenials
+	}
+	return false
 }
 
 type PlanPeer struct {
@@ -822,6 +830,7 @@ type PlanRule struct {
 	PeerCidrs     []*CIDR                `protobuf:"bytes,15,rep,name=peer_cidrs,json=peerCidrs,proto3" json:"peer_cidrs,omitempty"`
 	Services      []*Service             `protobuf:"bytes,16,rep,name=services,proto3" json:"services,omitempty"`
 	Origin        *RuleOrigin            `protobuf:"bytes,17,opt,name=origin,proto3" json:"origin,omitempty"`
+	Log           bool                   `protobuf:"varint,18,opt,name=log,proto3" json:"log,omitempty"` // records of what the rule decides
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -973,6 +982,13 @@ func (x *PlanRule) GetOrigin() *RuleOrigin {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *PlanRule) GetLog() bool {
+	if x != nil {
+		return x.Log
+	}
+	return false
 }
 
 type CIDR struct {
@@ -1185,7 +1201,7 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x05route\x18\x06 \x01(\v2\x12.weft.v1.PlanRouteH\x00R\x05route\x12'\n" +
 	"\x04port\x18\a \x01(\v2\x11.weft.v1.PlanPortH\x00R\x04port\x12'\n" +
 	"\x04rule\x18\b \x01(\v2\x11.weft.v1.PlanRuleH\x00R\x04ruleB\a\n" +
-	"\x05entry\"\xac\x01\n" +
+	"\x05entry\"\xcd\x01\n" +
 	"\fPlanSettings\x12\x12\n" +
 	"\x04vtep\x18\x01 \x01(\tR\x04vtep\x12\x1d\n" +
 	"\n" +
@@ -1193,7 +1209,9 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\vvirtual_mac\x18\x03 \x01(\tR\n" +
 	"virtualMac\x12!\n" +
 	"\fworkload_mtu\x18\x04 \x01(\rR\vworkloadMtu\x12%\n" +
-	"\x0eignored_labels\x18\x05 \x03(\tR\rignoredLabels\"2\n" +
+	"\x0eignored_labels\x18\x05 \x03(\tR\rignoredLabels\x12\x1f\n" +
+	"\vlog_denials\x18\x06 \x01(\bR\n" +
+	"logDenials\"2\n" +
 	"\bPlanPeer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04vtep\x18\x02 \x01(\tR\x04vtep\"\xed\x01\n" +
@@ -1239,7 +1257,7 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06subnet\x18\x05 \x01(\tR\x06subnet\x12\x1a\n" +
 	"\bidentity\x18\x06 \x01(\rR\bidentity\x12\x10\n" +
 	"\x03mac\x18\a \x01(\tR\x03mac\x12\x1c\n" +
-	"\taddresses\x18\b \x03(\tR\taddresses\"\x93\x04\n" +
+	"\taddresses\x18\b \x03(\tR\taddresses\"\xa5\x04\n" +
 	"\bPlanRule\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x12\n" +
@@ -1262,7 +1280,8 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"peer_cidrs\x18\x0f \x03(\v2\r.weft.v1.CIDRR\tpeerCidrs\x12,\n" +
 	"\bservices\x18\x10 \x03(\v2\x10.weft.v1.ServiceR\bservices\x12+\n" +
-	"\x06origin\x18\x11 \x01(\v2\x13.weft.v1.RuleOriginR\x06origin\"6\n" +
+	"\x06origin\x18\x11 \x01(\v2\x13.weft.v1.RuleOriginR\x06origin\x12\x10\n" +
+	"\x03log\x18\x12 \x01(\bR\x03log\"6\n" +
 	"\x04CIDR\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
 	"\x06except\x18\x02 \x03(\tR\x06except\"\x89\x01\n" +
