@@ -1,7 +1,6 @@
 package wireguard
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -86,6 +85,3 @@ func (d *Device) Status() (Status, error) {
 	slices.SortFunc(s.Peers, func(a, b PeerStatus) int { return slices.Compare(a.Key[:], b.Key[:]) })
 	return s, nil
 }
-
-// errClosed is the answer of what has been closed.
-var errClosed = errors.New("the WireGuard device is closed")
