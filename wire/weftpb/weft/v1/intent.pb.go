@@ -1575,6 +1575,7 @@ type NodeReport struct {
 	Attachments   []*Attachment          `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	Drops         map[string]uint64      `protobuf:"bytes,6,rep,name=drops,proto3" json:"drops,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // packets by reason
 	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"`
+	Wireguard     *WireGuardReport       `protobuf:"bytes,20,opt,name=wireguard,proto3" json:"wireguard,omitempty"` // absent: the node has no device
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1654,6 +1655,13 @@ func (x *NodeReport) GetDrops() map[string]uint64 {
 func (x *NodeReport) GetProblems() []string {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *NodeReport) GetWireguard() *WireGuardReport {
+	if x != nil {
+		return x.Wireguard
 	}
 	return nil
 }
@@ -2461,7 +2469,7 @@ var File_weft_v1_intent_proto protoreflect.FileDescriptor
 
 const file_weft_v1_intent_proto_rawDesc = "" +
 	"\n" +
-	"\x14weft/v1/intent.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n" +
+	"\x14weft/v1/intent.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15weft/v1/overlay.proto\"4\n" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"E\n" +
@@ -2575,7 +2583,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x06leases\x18\t \x03(\tR\x06leases\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf4\x02\n" +
 	"\n" +
 	"NodeReport\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -2585,7 +2593,8 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x05flows\x18\x04 \x01(\rR\x05flows\x125\n" +
 	"\vattachments\x18\x05 \x03(\v2\x13.weft.v1.AttachmentR\vattachments\x124\n" +
 	"\x05drops\x18\x06 \x03(\v2\x1e.weft.v1.NodeReport.DropsEntryR\x05drops\x12\x1a\n" +
-	"\bproblems\x18\a \x03(\tR\bproblems\x1a8\n" +
+	"\bproblems\x18\a \x03(\tR\bproblems\x126\n" +
+	"\twireguard\x18\x14 \x01(\v2\x18.weft.v1.WireGuardReportR\twireguard\x1a8\n" +
 	"\n" +
 	"DropsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2719,6 +2728,7 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	nil,                           // 42: weft.v1.NodeReport.DropsEntry
 	nil,                           // 43: weft.v1.Attachment.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*WireGuardReport)(nil),       // 45: weft.v1.WireGuardReport
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -2748,43 +2758,44 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	25, // 24: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
 	26, // 25: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
 	42, // 26: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
-	43, // 27: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	44, // 28: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	33, // 29: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	44, // 30: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	38, // 31: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
-	44, // 32: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
-	5,  // 33: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 34: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	14, // 35: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	16, // 36: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	18, // 37: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	20, // 38: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	22, // 39: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	27, // 40: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	29, // 41: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	31, // 42: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	34, // 43: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	36, // 44: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	39, // 45: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
-	6,  // 46: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 47: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	15, // 48: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	17, // 49: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	19, // 50: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	21, // 51: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	23, // 52: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	28, // 53: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	30, // 54: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	32, // 55: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	35, // 56: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	37, // 57: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	40, // 58: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
-	46, // [46:59] is the sub-list for method output_type
-	33, // [33:46] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	45, // 27: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
+	43, // 28: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	44, // 29: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	33, // 30: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
+	44, // 31: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	38, // 32: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	44, // 33: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	5,  // 34: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 35: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	14, // 36: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	16, // 37: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	18, // 38: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	20, // 39: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	22, // 40: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	27, // 41: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	29, // 42: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	31, // 43: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	34, // 44: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	36, // 45: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	39, // 46: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 47: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 48: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	15, // 49: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	17, // 50: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	19, // 51: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	21, // 52: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	23, // 53: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	28, // 54: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	30, // 55: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	32, // 56: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	35, // 57: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	37, // 58: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	40, // 59: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	47, // [47:60] is the sub-list for method output_type
+	34, // [34:47] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -2792,6 +2803,7 @@ func file_weft_v1_intent_proto_init() {
 	if File_weft_v1_intent_proto != nil {
 		return
 	}
+	file_weft_v1_overlay_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

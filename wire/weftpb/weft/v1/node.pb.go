@@ -69,7 +69,7 @@ func (x LeaseBlockRequest_Family) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LeaseBlockRequest_Family.Descriptor instead.
 func (LeaseBlockRequest_Family) EnumDescriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{8, 0}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{9, 0}
 }
 
 type JoinRequest struct {
@@ -185,10 +185,17 @@ func (x *JoinResponse) GetCa() []byte {
 }
 
 type RegisterRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Vtep          string                 `protobuf:"bytes,1,opt,name=vtep,proto3" json:"vtep,omitempty"`
-	Labels        map[string]string      `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Vtep    string                 `protobuf:"bytes,1,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	Labels  map[string]string      `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Version string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// The node's WireGuard; absent when it can't have one. A node that can registers its key whether the fabric is
+	// encrypted or not. vtep is then the address of its endpoint on the underlay.
+	Wireguard *WireGuardEnd `protobuf:"bytes,4,opt,name=wireguard,proto3" json:"wireguard,omitempty"`
+	// The key that the node is about to use. While it is there, and again for each new one, Register returns once every
+	// connected node with a tunnel to this one acts on a plan that holds it, or the time for that is up.
+	WireguardNext *WireGuardEnd `protobuf:"bytes,5,opt,name=wireguard_next,json=wireguardNext,proto3" json:"wireguard_next,omitempty"`
+	Nat           bool          `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"` // other nodes can't reach the endpoint: they wait for this one to speak
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,16 +251,91 @@ func (x *RegisterRequest) GetVersion() string {
 	return ""
 }
 
+func (x *RegisterRequest) GetWireguard() *WireGuardEnd {
+	if x != nil {
+		return x.Wireguard
+	}
+	return nil
+}
+
+func (x *RegisterRequest) GetWireguardNext() *WireGuardEnd {
+	if x != nil {
+		return x.WireguardNext
+	}
+	return nil
+}
+
+func (x *RegisterRequest) GetNat() bool {
+	if x != nil {
+		return x.Nat
+	}
+	return false
+}
+
+// WireGuardEnd is a public key and where it listens.
+type WireGuardEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`    // 32 bytes
+	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"` // UDP; 0: the fabric's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WireGuardEnd) Reset() {
+	*x = WireGuardEnd{}
+	mi := &file_weft_v1_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WireGuardEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WireGuardEnd) ProtoMessage() {}
+
+func (x *WireGuardEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WireGuardEnd.ProtoReflect.Descriptor instead.
+func (*WireGuardEnd) Descriptor() ([]byte, []int) {
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WireGuardEnd) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *WireGuardEnd) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
 type RegisterResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Known         bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"` // every connected node with a tunnel to this one acts on the keys of the request
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[3]
+	mi := &file_weft_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +347,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[3]
+	mi := &file_weft_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +360,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{3}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RegisterResponse) GetRevision() uint64 {
@@ -286,6 +368,13 @@ func (x *RegisterResponse) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *RegisterResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
 }
 
 type WatchPlanRequest struct {
@@ -298,7 +387,7 @@ type WatchPlanRequest struct {
 
 func (x *WatchPlanRequest) Reset() {
 	*x = WatchPlanRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[4]
+	mi := &file_weft_v1_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +399,7 @@ func (x *WatchPlanRequest) String() string {
 func (*WatchPlanRequest) ProtoMessage() {}
 
 func (x *WatchPlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[4]
+	mi := &file_weft_v1_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +412,7 @@ func (x *WatchPlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPlanRequest.ProtoReflect.Descriptor instead.
 func (*WatchPlanRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchPlanRequest) GetHaveRevision() uint64 {
@@ -354,7 +443,7 @@ type PlanUpdate struct {
 
 func (x *PlanUpdate) Reset() {
 	*x = PlanUpdate{}
-	mi := &file_weft_v1_node_proto_msgTypes[5]
+	mi := &file_weft_v1_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +455,7 @@ func (x *PlanUpdate) String() string {
 func (*PlanUpdate) ProtoMessage() {}
 
 func (x *PlanUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[5]
+	mi := &file_weft_v1_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +468,7 @@ func (x *PlanUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanUpdate.ProtoReflect.Descriptor instead.
 func (*PlanUpdate) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlanUpdate) GetRevision() uint64 {
@@ -427,7 +516,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[6]
+	mi := &file_weft_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +528,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[6]
+	mi := &file_weft_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +541,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReportRequest) GetEnforcedRevision() uint64 {
@@ -477,7 +566,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[7]
+	mi := &file_weft_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +578,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[7]
+	mi := &file_weft_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +591,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 type LeaseBlockRequest struct {
@@ -516,7 +605,7 @@ type LeaseBlockRequest struct {
 
 func (x *LeaseBlockRequest) Reset() {
 	*x = LeaseBlockRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[8]
+	mi := &file_weft_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +617,7 @@ func (x *LeaseBlockRequest) String() string {
 func (*LeaseBlockRequest) ProtoMessage() {}
 
 func (x *LeaseBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[8]
+	mi := &file_weft_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +630,7 @@ func (x *LeaseBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseBlockRequest.ProtoReflect.Descriptor instead.
 func (*LeaseBlockRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LeaseBlockRequest) GetNetwork() string {
@@ -575,7 +664,7 @@ type LeaseBlockResponse struct {
 
 func (x *LeaseBlockResponse) Reset() {
 	*x = LeaseBlockResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[9]
+	mi := &file_weft_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +676,7 @@ func (x *LeaseBlockResponse) String() string {
 func (*LeaseBlockResponse) ProtoMessage() {}
 
 func (x *LeaseBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[9]
+	mi := &file_weft_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +689,7 @@ func (x *LeaseBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseBlockResponse.ProtoReflect.Descriptor instead.
 func (*LeaseBlockResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaseBlockResponse) GetPrefix() string {
@@ -627,7 +716,7 @@ type ReleaseBlockRequest struct {
 
 func (x *ReleaseBlockRequest) Reset() {
 	*x = ReleaseBlockRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[10]
+	mi := &file_weft_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +728,7 @@ func (x *ReleaseBlockRequest) String() string {
 func (*ReleaseBlockRequest) ProtoMessage() {}
 
 func (x *ReleaseBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[10]
+	mi := &file_weft_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +741,7 @@ func (x *ReleaseBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBlockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseBlockRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseBlockRequest) GetNetwork() string {
@@ -678,7 +767,7 @@ type ReleaseBlockResponse struct {
 
 func (x *ReleaseBlockResponse) Reset() {
 	*x = ReleaseBlockResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[11]
+	mi := &file_weft_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +779,7 @@ func (x *ReleaseBlockResponse) String() string {
 func (*ReleaseBlockResponse) ProtoMessage() {}
 
 func (x *ReleaseBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[11]
+	mi := &file_weft_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +792,7 @@ func (x *ReleaseBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseBlockResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseBlockResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseBlockResponse) GetRevision() uint64 {
@@ -723,7 +812,7 @@ type ResolveIdentityRequest struct {
 
 func (x *ResolveIdentityRequest) Reset() {
 	*x = ResolveIdentityRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[12]
+	mi := &file_weft_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +824,7 @@ func (x *ResolveIdentityRequest) String() string {
 func (*ResolveIdentityRequest) ProtoMessage() {}
 
 func (x *ResolveIdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[12]
+	mi := &file_weft_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +837,7 @@ func (x *ResolveIdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveIdentityRequest.ProtoReflect.Descriptor instead.
 func (*ResolveIdentityRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResolveIdentityRequest) GetNetwork() string {
@@ -775,7 +864,7 @@ type ResolveIdentityResponse struct {
 
 func (x *ResolveIdentityResponse) Reset() {
 	*x = ResolveIdentityResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[13]
+	mi := &file_weft_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +876,7 @@ func (x *ResolveIdentityResponse) String() string {
 func (*ResolveIdentityResponse) ProtoMessage() {}
 
 func (x *ResolveIdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[13]
+	mi := &file_weft_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +889,7 @@ func (x *ResolveIdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveIdentityResponse.ProtoReflect.Descriptor instead.
 func (*ResolveIdentityResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResolveIdentityResponse) GetIdentity() uint32 {
@@ -828,7 +917,7 @@ type BindPortRequest struct {
 
 func (x *BindPortRequest) Reset() {
 	*x = BindPortRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[14]
+	mi := &file_weft_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +929,7 @@ func (x *BindPortRequest) String() string {
 func (*BindPortRequest) ProtoMessage() {}
 
 func (x *BindPortRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[14]
+	mi := &file_weft_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +942,7 @@ func (x *BindPortRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindPortRequest.ProtoReflect.Descriptor instead.
 func (*BindPortRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BindPortRequest) GetPort() string {
@@ -887,7 +976,7 @@ type BindPortResponse struct {
 
 func (x *BindPortResponse) Reset() {
 	*x = BindPortResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[15]
+	mi := &file_weft_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +988,7 @@ func (x *BindPortResponse) String() string {
 func (*BindPortResponse) ProtoMessage() {}
 
 func (x *BindPortResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[15]
+	mi := &file_weft_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +1001,7 @@ func (x *BindPortResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindPortResponse.ProtoReflect.Descriptor instead.
 func (*BindPortResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BindPortResponse) GetPort() string {
@@ -938,7 +1027,7 @@ type ReleasePortRequest struct {
 
 func (x *ReleasePortRequest) Reset() {
 	*x = ReleasePortRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[16]
+	mi := &file_weft_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1039,7 @@ func (x *ReleasePortRequest) String() string {
 func (*ReleasePortRequest) ProtoMessage() {}
 
 func (x *ReleasePortRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[16]
+	mi := &file_weft_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1052,7 @@ func (x *ReleasePortRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePortRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePortRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReleasePortRequest) GetPort() string {
@@ -982,7 +1071,7 @@ type ReleasePortResponse struct {
 
 func (x *ReleasePortResponse) Reset() {
 	*x = ReleasePortResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[17]
+	mi := &file_weft_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1083,7 @@ func (x *ReleasePortResponse) String() string {
 func (*ReleasePortResponse) ProtoMessage() {}
 
 func (x *ReleasePortResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[17]
+	mi := &file_weft_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1096,7 @@ func (x *ReleasePortResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePortResponse.ProtoReflect.Descriptor instead.
 func (*ReleasePortResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleasePortResponse) GetRevision() uint64 {
@@ -1026,7 +1115,7 @@ type RenewCertificateRequest struct {
 
 func (x *RenewCertificateRequest) Reset() {
 	*x = RenewCertificateRequest{}
-	mi := &file_weft_v1_node_proto_msgTypes[18]
+	mi := &file_weft_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1127,7 @@ func (x *RenewCertificateRequest) String() string {
 func (*RenewCertificateRequest) ProtoMessage() {}
 
 func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[18]
+	mi := &file_weft_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1140,7 @@ func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RenewCertificateRequest) GetCsr() []byte {
@@ -1070,7 +1159,7 @@ type RenewCertificateResponse struct {
 
 func (x *RenewCertificateResponse) Reset() {
 	*x = RenewCertificateResponse{}
-	mi := &file_weft_v1_node_proto_msgTypes[19]
+	mi := &file_weft_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1171,7 @@ func (x *RenewCertificateResponse) String() string {
 func (*RenewCertificateResponse) ProtoMessage() {}
 
 func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_node_proto_msgTypes[19]
+	mi := &file_weft_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1184,7 @@ func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_weft_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RenewCertificateResponse) GetCertificate() []byte {
@@ -1116,16 +1205,23 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\x03csr\x18\x03 \x01(\fR\x03csr\"@\n" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
-	"\x02ca\x18\x02 \x01(\fR\x02ca\"\xb8\x01\n" +
+	"\x02ca\x18\x02 \x01(\fR\x02ca\"\xbd\x02\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04vtep\x18\x01 \x01(\tR\x04vtep\x12<\n" +
 	"\x06labels\x18\x02 \x03(\v2$.weft.v1.RegisterRequest.LabelsEntryR\x06labels\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\x1a9\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x123\n" +
+	"\twireguard\x18\x04 \x01(\v2\x15.weft.v1.WireGuardEndR\twireguard\x12<\n" +
+	"\x0ewireguard_next\x18\x05 \x01(\v2\x15.weft.v1.WireGuardEndR\rwireguardNext\x12\x10\n" +
+	"\x03nat\x18\x06 \x01(\bR\x03nat\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\".\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"4\n" +
+	"\fWireGuardEnd\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\"D\n" +
 	"\x10RegisterResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"T\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\"T\n" +
 	"\x10WatchPlanRequest\x12#\n" +
 	"\rhave_revision\x18\x01 \x01(\x04R\fhaveRevision\x12\x1b\n" +
 	"\thave_hash\x18\x02 \x01(\fR\bhaveHash\"\x9c\x01\n" +
@@ -1209,73 +1305,76 @@ func file_weft_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_weft_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_weft_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_weft_v1_node_proto_goTypes = []any{
 	(LeaseBlockRequest_Family)(0),    // 0: weft.v1.LeaseBlockRequest.Family
 	(*JoinRequest)(nil),              // 1: weft.v1.JoinRequest
 	(*JoinResponse)(nil),             // 2: weft.v1.JoinResponse
 	(*RegisterRequest)(nil),          // 3: weft.v1.RegisterRequest
-	(*RegisterResponse)(nil),         // 4: weft.v1.RegisterResponse
-	(*WatchPlanRequest)(nil),         // 5: weft.v1.WatchPlanRequest
-	(*PlanUpdate)(nil),               // 6: weft.v1.PlanUpdate
-	(*ReportRequest)(nil),            // 7: weft.v1.ReportRequest
-	(*ReportResponse)(nil),           // 8: weft.v1.ReportResponse
-	(*LeaseBlockRequest)(nil),        // 9: weft.v1.LeaseBlockRequest
-	(*LeaseBlockResponse)(nil),       // 10: weft.v1.LeaseBlockResponse
-	(*ReleaseBlockRequest)(nil),      // 11: weft.v1.ReleaseBlockRequest
-	(*ReleaseBlockResponse)(nil),     // 12: weft.v1.ReleaseBlockResponse
-	(*ResolveIdentityRequest)(nil),   // 13: weft.v1.ResolveIdentityRequest
-	(*ResolveIdentityResponse)(nil),  // 14: weft.v1.ResolveIdentityResponse
-	(*BindPortRequest)(nil),          // 15: weft.v1.BindPortRequest
-	(*BindPortResponse)(nil),         // 16: weft.v1.BindPortResponse
-	(*ReleasePortRequest)(nil),       // 17: weft.v1.ReleasePortRequest
-	(*ReleasePortResponse)(nil),      // 18: weft.v1.ReleasePortResponse
-	(*RenewCertificateRequest)(nil),  // 19: weft.v1.RenewCertificateRequest
-	(*RenewCertificateResponse)(nil), // 20: weft.v1.RenewCertificateResponse
-	nil,                              // 21: weft.v1.RegisterRequest.LabelsEntry
-	nil,                              // 22: weft.v1.ResolveIdentityRequest.LabelsEntry
-	(*PlanEntry)(nil),                // 23: weft.v1.PlanEntry
-	(*NodeReport)(nil),               // 24: weft.v1.NodeReport
-	(*WatchQuestionsRequest)(nil),    // 25: weft.v1.WatchQuestionsRequest
-	(*AnswerRequest)(nil),            // 26: weft.v1.AnswerRequest
-	(*Question)(nil),                 // 27: weft.v1.Question
-	(*AnswerResponse)(nil),           // 28: weft.v1.AnswerResponse
+	(*WireGuardEnd)(nil),             // 4: weft.v1.WireGuardEnd
+	(*RegisterResponse)(nil),         // 5: weft.v1.RegisterResponse
+	(*WatchPlanRequest)(nil),         // 6: weft.v1.WatchPlanRequest
+	(*PlanUpdate)(nil),               // 7: weft.v1.PlanUpdate
+	(*ReportRequest)(nil),            // 8: weft.v1.ReportRequest
+	(*ReportResponse)(nil),           // 9: weft.v1.ReportResponse
+	(*LeaseBlockRequest)(nil),        // 10: weft.v1.LeaseBlockRequest
+	(*LeaseBlockResponse)(nil),       // 11: weft.v1.LeaseBlockResponse
+	(*ReleaseBlockRequest)(nil),      // 12: weft.v1.ReleaseBlockRequest
+	(*ReleaseBlockResponse)(nil),     // 13: weft.v1.ReleaseBlockResponse
+	(*ResolveIdentityRequest)(nil),   // 14: weft.v1.ResolveIdentityRequest
+	(*ResolveIdentityResponse)(nil),  // 15: weft.v1.ResolveIdentityResponse
+	(*BindPortRequest)(nil),          // 16: weft.v1.BindPortRequest
+	(*BindPortResponse)(nil),         // 17: weft.v1.BindPortResponse
+	(*ReleasePortRequest)(nil),       // 18: weft.v1.ReleasePortRequest
+	(*ReleasePortResponse)(nil),      // 19: weft.v1.ReleasePortResponse
+	(*RenewCertificateRequest)(nil),  // 20: weft.v1.RenewCertificateRequest
+	(*RenewCertificateResponse)(nil), // 21: weft.v1.RenewCertificateResponse
+	nil,                              // 22: weft.v1.RegisterRequest.LabelsEntry
+	nil,                              // 23: weft.v1.ResolveIdentityRequest.LabelsEntry
+	(*PlanEntry)(nil),                // 24: weft.v1.PlanEntry
+	(*NodeReport)(nil),               // 25: weft.v1.NodeReport
+	(*WatchQuestionsRequest)(nil),    // 26: weft.v1.WatchQuestionsRequest
+	(*AnswerRequest)(nil),            // 27: weft.v1.AnswerRequest
+	(*Question)(nil),                 // 28: weft.v1.Question
+	(*AnswerResponse)(nil),           // 29: weft.v1.AnswerResponse
 }
 var file_weft_v1_node_proto_depIdxs = []int32{
-	21, // 0: weft.v1.RegisterRequest.labels:type_name -> weft.v1.RegisterRequest.LabelsEntry
-	23, // 1: weft.v1.PlanUpdate.upsert:type_name -> weft.v1.PlanEntry
-	24, // 2: weft.v1.ReportRequest.report:type_name -> weft.v1.NodeReport
-	0,  // 3: weft.v1.LeaseBlockRequest.family:type_name -> weft.v1.LeaseBlockRequest.Family
-	22, // 4: weft.v1.ResolveIdentityRequest.labels:type_name -> weft.v1.ResolveIdentityRequest.LabelsEntry
-	1,  // 5: weft.v1.JoinService.Join:input_type -> weft.v1.JoinRequest
-	3,  // 6: weft.v1.NodeService.Register:input_type -> weft.v1.RegisterRequest
-	5,  // 7: weft.v1.NodeService.WatchPlan:input_type -> weft.v1.WatchPlanRequest
-	7,  // 8: weft.v1.NodeService.Report:input_type -> weft.v1.ReportRequest
-	9,  // 9: weft.v1.NodeService.LeaseBlock:input_type -> weft.v1.LeaseBlockRequest
-	11, // 10: weft.v1.NodeService.ReleaseBlock:input_type -> weft.v1.ReleaseBlockRequest
-	13, // 11: weft.v1.NodeService.ResolveIdentity:input_type -> weft.v1.ResolveIdentityRequest
-	15, // 12: weft.v1.NodeService.BindPort:input_type -> weft.v1.BindPortRequest
-	17, // 13: weft.v1.NodeService.ReleasePort:input_type -> weft.v1.ReleasePortRequest
-	19, // 14: weft.v1.NodeService.RenewCertificate:input_type -> weft.v1.RenewCertificateRequest
-	25, // 15: weft.v1.NodeService.WatchQuestions:input_type -> weft.v1.WatchQuestionsRequest
-	26, // 16: weft.v1.NodeService.Answer:input_type -> weft.v1.AnswerRequest
-	2,  // 17: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
-	4,  // 18: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
-	6,  // 19: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
-	8,  // 20: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
-	10, // 21: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
-	12, // 22: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
-	14, // 23: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
-	16, // 24: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
-	18, // 25: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
-	20, // 26: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
-	27, // 27: weft.v1.NodeService.WatchQuestions:output_type -> weft.v1.Question
-	28, // 28: weft.v1.NodeService.Answer:output_type -> weft.v1.AnswerResponse
-	17, // [17:29] is the sub-list for method output_type
-	5,  // [5:17] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	22, // 0: weft.v1.RegisterRequest.labels:type_name -> weft.v1.RegisterRequest.LabelsEntry
+	4,  // 1: weft.v1.RegisterRequest.wireguard:type_name -> weft.v1.WireGuardEnd
+	4,  // 2: weft.v1.RegisterRequest.wireguard_next:type_name -> weft.v1.WireGuardEnd
+	24, // 3: weft.v1.PlanUpdate.upsert:type_name -> weft.v1.PlanEntry
+	25, // 4: weft.v1.ReportRequest.report:type_name -> weft.v1.NodeReport
+	0,  // 5: weft.v1.LeaseBlockRequest.family:type_name -> weft.v1.LeaseBlockRequest.Family
+	23, // 6: weft.v1.ResolveIdentityRequest.labels:type_name -> weft.v1.ResolveIdentityRequest.LabelsEntry
+	1,  // 7: weft.v1.JoinService.Join:input_type -> weft.v1.JoinRequest
+	3,  // 8: weft.v1.NodeService.Register:input_type -> weft.v1.RegisterRequest
+	6,  // 9: weft.v1.NodeService.WatchPlan:input_type -> weft.v1.WatchPlanRequest
+	8,  // 10: weft.v1.NodeService.Report:input_type -> weft.v1.ReportRequest
+	10, // 11: weft.v1.NodeService.LeaseBlock:input_type -> weft.v1.LeaseBlockRequest
+	12, // 12: weft.v1.NodeService.ReleaseBlock:input_type -> weft.v1.ReleaseBlockRequest
+	14, // 13: weft.v1.NodeService.ResolveIdentity:input_type -> weft.v1.ResolveIdentityRequest
+	16, // 14: weft.v1.NodeService.BindPort:input_type -> weft.v1.BindPortRequest
+	18, // 15: weft.v1.NodeService.ReleasePort:input_type -> weft.v1.ReleasePortRequest
+	20, // 16: weft.v1.NodeService.RenewCertificate:input_type -> weft.v1.RenewCertificateRequest
+	26, // 17: weft.v1.NodeService.WatchQuestions:input_type -> weft.v1.WatchQuestionsRequest
+	27, // 18: weft.v1.NodeService.Answer:input_type -> weft.v1.AnswerRequest
+	2,  // 19: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
+	5,  // 20: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
+	7,  // 21: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
+	9,  // 22: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
+	11, // 23: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
+	13, // 24: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
+	15, // 25: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
+	17, // 26: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
+	19, // 27: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
+	21, // 28: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
+	28, // 29: weft.v1.NodeService.WatchQuestions:output_type -> weft.v1.Question
+	29, // 30: weft.v1.NodeService.Answer:output_type -> weft.v1.AnswerResponse
+	19, // [19:31] is the sub-list for method output_type
+	7,  // [7:19] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_node_proto_init() }
@@ -1292,7 +1391,7 @@ func file_weft_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_node_proto_rawDesc), len(file_weft_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

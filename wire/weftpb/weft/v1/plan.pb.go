@@ -36,6 +36,9 @@ type PlanEntry struct {
 	//	*PlanEntry_Route
 	//	*PlanEntry_Port
 	//	*PlanEntry_Rule
+	//	*PlanEntry_Tunnel
+	//	*PlanEntry_Hop
+	//	*PlanEntry_Placement
 	Entry         isPlanEntry_Entry `protobuf_oneof:"entry"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -148,6 +151,33 @@ func (x *PlanEntry) GetRule() *PlanRule {
 	return nil
 }
 
+func (x *PlanEntry) GetTunnel() *PlanTunnel {
+	if x != nil {
+		if x, ok := x.Entry.(*PlanEntry_Tunnel); ok {
+			return x.Tunnel
+		}
+	}
+	return nil
+}
+
+func (x *PlanEntry) GetHop() *PlanHop {
+	if x != nil {
+		if x, ok := x.Entry.(*PlanEntry_Hop); ok {
+			return x.Hop
+		}
+	}
+	return nil
+}
+
+func (x *PlanEntry) GetPlacement() *PlanPlacement {
+	if x != nil {
+		if x, ok := x.Entry.(*PlanEntry_Placement); ok {
+			return x.Placement
+		}
+	}
+	return nil
+}
+
 type isPlanEntry_Entry interface {
 	isPlanEntry_Entry()
 }
@@ -180,6 +210,18 @@ type PlanEntry_Rule struct {
 	Rule *PlanRule `protobuf:"bytes,8,opt,name=rule,proto3,oneof"`
 }
 
+type PlanEntry_Tunnel struct {
+	Tunnel *PlanTunnel `protobuf:"bytes,9,opt,name=tunnel,proto3,oneof"`
+}
+
+type PlanEntry_Hop struct {
+	Hop *PlanHop `protobuf:"bytes,10,opt,name=hop,proto3,oneof"`
+}
+
+type PlanEntry_Placement struct {
+	Placement *PlanPlacement `protobuf:"bytes,11,opt,name=placement,proto3,oneof"`
+}
+
 func (*PlanEntry_Settings) isPlanEntry_Entry() {}
 
 func (*PlanEntry_Peer) isPlanEntry_Entry() {}
@@ -194,16 +236,25 @@ func (*PlanEntry_Port) isPlanEntry_Entry() {}
 
 func (*PlanEntry_Rule) isPlanEntry_Entry() {}
 
+func (*PlanEntry_Tunnel) isPlanEntry_Entry() {}
+
+func (*PlanEntry_Hop) isPlanEntry_Entry() {}
+
+func (*PlanEntry_Placement) isPlanEntry_Entry() {}
+
 type PlanSettings struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Vtep          string                 `protobuf:"bytes,1,opt,name=vtep,proto3" json:"vtep,omitempty"`
-	VxlanPort     uint32                 `protobuf:"varint,2,opt,name=vxlan_port,json=vxlanPort,proto3" json:"vxlan_port,omitempty"`
-	VirtualMac    string                 `protobuf:"bytes,3,opt,name=virtual_mac,json=virtualMac,proto3" json:"virtual_mac,omitempty"`
-	WorkloadMtu   uint32                 `protobuf:"varint,4,opt,name=workload_mtu,json=workloadMtu,proto3" json:"workload_mtu,omitempty"`
-	IgnoredLabels []string               `protobuf:"bytes,5,rep,name=ignored_labels,json=ignoredLabels,proto3" json:"ignored_labels,omitempty"`
-	LogDenials    bool                   `protobuf:"varint,6,opt,name=log_denials,json=logDenials,proto3" json:"log_denials,omitempty"` // records of what is denied without a rule
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Vtep           string                 `protobuf:"bytes,1,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	VxlanPort      uint32                 `protobuf:"varint,2,opt,name=vxlan_port,json=vxlanPort,proto3" json:"vxlan_port,omitempty"`
+	VirtualMac     string                 `protobuf:"bytes,3,opt,name=virtual_mac,json=virtualMac,proto3" json:"virtual_mac,omitempty"`
+	WorkloadMtu    uint32                 `protobuf:"varint,4,opt,name=workload_mtu,json=workloadMtu,proto3" json:"workload_mtu,omitempty"`
+	IgnoredLabels  []string               `protobuf:"bytes,5,rep,name=ignored_labels,json=ignoredLabels,proto3" json:"ignored_labels,omitempty"`
+	LogDenials     bool                   `protobuf:"varint,6,opt,name=log_denials,json=logDenials,proto3" json:"log_denials,omitempty"` // records of what is denied without a rule
+	Underlay       string                 `protobuf:"bytes,7,opt,name=underlay,proto3" json:"underlay,omitempty"`                        // empty: as vtep
+	Encryption     *PlanEncryption        `protobuf:"bytes,8,opt,name=encryption,proto3" json:"encryption,omitempty"`                    // absent: plain
+	StrictIdentity bool                   `protobuf:"varint,9,opt,name=strict_identity,json=strictIdentity,proto3" json:"strict_identity,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PlanSettings) Reset() {
@@ -278,6 +329,104 @@ func (x *PlanSettings) GetLogDenials() bool {
 	return false
 }
 
+func (x *PlanSettings) GetUnderlay() string {
+	if x != nil {
+		return x.Underlay
+	}
+	return ""
+}
+
+func (x *PlanSettings) GetEncryption() *PlanEncryption {
+	if x != nil {
+		return x.Encryption
+	}
+	return nil
+}
+
+func (x *PlanSettings) GetStrictIdentity() bool {
+	if x != nil {
+		return x.StrictIdentity
+	}
+	return false
+}
+
+// PlanEncryption is there while tunnels are encrypted with WireGuard.
+type PlanEncryption struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Required      bool                   `protobuf:"varint,1,opt,name=required,proto3" json:"required,omitempty"`
+	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Vteps         string                 `protobuf:"bytes,3,opt,name=vteps,proto3" json:"vteps,omitempty"`
+	Probe         string                 `protobuf:"bytes,4,opt,name=probe,proto3" json:"probe,omitempty"` // empty: the node has no key
+	Relay         bool                   `protobuf:"varint,5,opt,name=relay,proto3" json:"relay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanEncryption) Reset() {
+	*x = PlanEncryption{}
+	mi := &file_weft_v1_plan_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanEncryption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanEncryption) ProtoMessage() {}
+
+func (x *PlanEncryption) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_plan_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanEncryption.ProtoReflect.Descriptor instead.
+func (*PlanEncryption) Descriptor() ([]byte, []int) {
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PlanEncryption) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *PlanEncryption) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *PlanEncryption) GetVteps() string {
+	if x != nil {
+		return x.Vteps
+	}
+	return ""
+}
+
+func (x *PlanEncryption) GetProbe() string {
+	if x != nil {
+		return x.Probe
+	}
+	return ""
+}
+
+func (x *PlanEncryption) GetRelay() bool {
+	if x != nil {
+		return x.Relay
+	}
+	return false
+}
+
 type PlanPeer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -288,7 +437,7 @@ type PlanPeer struct {
 
 func (x *PlanPeer) Reset() {
 	*x = PlanPeer{}
-	mi := &file_weft_v1_plan_proto_msgTypes[2]
+	mi := &file_weft_v1_plan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +449,7 @@ func (x *PlanPeer) String() string {
 func (*PlanPeer) ProtoMessage() {}
 
 func (x *PlanPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[2]
+	mi := &file_weft_v1_plan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +462,7 @@ func (x *PlanPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPeer.ProtoReflect.Descriptor instead.
 func (*PlanPeer) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{2}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlanPeer) GetName() string {
@@ -340,13 +489,14 @@ type PlanNetwork struct {
 	Subnets       []*PlanSubnet          `protobuf:"bytes,6,rep,name=subnets,proto3" json:"subnets,omitempty"`
 	Peers         []uint32               `protobuf:"varint,7,rep,packed,name=peers,proto3" json:"peers,omitempty"`
 	Reserved      []string               `protobuf:"bytes,8,rep,name=reserved,proto3" json:"reserved,omitempty"`
+	Encrypted     bool                   `protobuf:"varint,9,opt,name=encrypted,proto3" json:"encrypted,omitempty"` // never in the plain
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanNetwork) Reset() {
 	*x = PlanNetwork{}
-	mi := &file_weft_v1_plan_proto_msgTypes[3]
+	mi := &file_weft_v1_plan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +508,7 @@ func (x *PlanNetwork) String() string {
 func (*PlanNetwork) ProtoMessage() {}
 
 func (x *PlanNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[3]
+	mi := &file_weft_v1_plan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +521,7 @@ func (x *PlanNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanNetwork.ProtoReflect.Descriptor instead.
 func (*PlanNetwork) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{3}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlanNetwork) GetId() uint32 {
@@ -430,6 +580,13 @@ func (x *PlanNetwork) GetReserved() []string {
 	return nil
 }
 
+func (x *PlanNetwork) GetEncrypted() bool {
+	if x != nil {
+		return x.Encrypted
+	}
+	return false
+}
+
 type VNIBlock struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Base          uint32                 `protobuf:"varint,1,opt,name=base,proto3" json:"base,omitempty"`
@@ -440,7 +597,7 @@ type VNIBlock struct {
 
 func (x *VNIBlock) Reset() {
 	*x = VNIBlock{}
-	mi := &file_weft_v1_plan_proto_msgTypes[4]
+	mi := &file_weft_v1_plan_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +609,7 @@ func (x *VNIBlock) String() string {
 func (*VNIBlock) ProtoMessage() {}
 
 func (x *VNIBlock) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[4]
+	mi := &file_weft_v1_plan_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +622,7 @@ func (x *VNIBlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VNIBlock.ProtoReflect.Descriptor instead.
 func (*VNIBlock) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{4}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *VNIBlock) GetBase() uint32 {
@@ -496,7 +653,7 @@ type PlanSubnet struct {
 
 func (x *PlanSubnet) Reset() {
 	*x = PlanSubnet{}
-	mi := &file_weft_v1_plan_proto_msgTypes[5]
+	mi := &file_weft_v1_plan_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +665,7 @@ func (x *PlanSubnet) String() string {
 func (*PlanSubnet) ProtoMessage() {}
 
 func (x *PlanSubnet) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[5]
+	mi := &file_weft_v1_plan_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +678,7 @@ func (x *PlanSubnet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanSubnet.ProtoReflect.Descriptor instead.
 func (*PlanSubnet) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{5}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlanSubnet) GetName() string {
@@ -577,7 +734,7 @@ type PlanIdentity struct {
 
 func (x *PlanIdentity) Reset() {
 	*x = PlanIdentity{}
-	mi := &file_weft_v1_plan_proto_msgTypes[6]
+	mi := &file_weft_v1_plan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +746,7 @@ func (x *PlanIdentity) String() string {
 func (*PlanIdentity) ProtoMessage() {}
 
 func (x *PlanIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[6]
+	mi := &file_weft_v1_plan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +759,7 @@ func (x *PlanIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanIdentity.ProtoReflect.Descriptor instead.
 func (*PlanIdentity) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{6}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PlanIdentity) GetId() uint32 {
@@ -640,7 +797,7 @@ type PlanRoute struct {
 
 func (x *PlanRoute) Reset() {
 	*x = PlanRoute{}
-	mi := &file_weft_v1_plan_proto_msgTypes[7]
+	mi := &file_weft_v1_plan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +809,7 @@ func (x *PlanRoute) String() string {
 func (*PlanRoute) ProtoMessage() {}
 
 func (x *PlanRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[7]
+	mi := &file_weft_v1_plan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +822,7 @@ func (x *PlanRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRoute.ProtoReflect.Descriptor instead.
 func (*PlanRoute) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{7}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PlanRoute) GetNetwork() uint32 {
@@ -726,7 +883,7 @@ type PlanPort struct {
 
 func (x *PlanPort) Reset() {
 	*x = PlanPort{}
-	mi := &file_weft_v1_plan_proto_msgTypes[8]
+	mi := &file_weft_v1_plan_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +895,7 @@ func (x *PlanPort) String() string {
 func (*PlanPort) ProtoMessage() {}
 
 func (x *PlanPort) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[8]
+	mi := &file_weft_v1_plan_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +908,7 @@ func (x *PlanPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPort.ProtoReflect.Descriptor instead.
 func (*PlanPort) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{8}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlanPort) GetTenant() string {
@@ -837,7 +994,7 @@ type PlanRule struct {
 
 func (x *PlanRule) Reset() {
 	*x = PlanRule{}
-	mi := &file_weft_v1_plan_proto_msgTypes[9]
+	mi := &file_weft_v1_plan_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1006,7 @@ func (x *PlanRule) String() string {
 func (*PlanRule) ProtoMessage() {}
 
 func (x *PlanRule) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[9]
+	mi := &file_weft_v1_plan_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +1019,7 @@ func (x *PlanRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanRule.ProtoReflect.Descriptor instead.
 func (*PlanRule) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{9}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanRule) GetNetwork() uint32 {
@@ -1001,7 +1158,7 @@ type CIDR struct {
 
 func (x *CIDR) Reset() {
 	*x = CIDR{}
-	mi := &file_weft_v1_plan_proto_msgTypes[10]
+	mi := &file_weft_v1_plan_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1170,7 @@ func (x *CIDR) String() string {
 func (*CIDR) ProtoMessage() {}
 
 func (x *CIDR) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[10]
+	mi := &file_weft_v1_plan_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1183,7 @@ func (x *CIDR) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CIDR.ProtoReflect.Descriptor instead.
 func (*CIDR) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{10}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CIDR) GetPrefix() string {
@@ -1056,7 +1213,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_weft_v1_plan_proto_msgTypes[11]
+	mi := &file_weft_v1_plan_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1225,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[11]
+	mi := &file_weft_v1_plan_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1238,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{11}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Service) GetProtocol() uint32 {
@@ -1131,7 +1288,7 @@ type RuleOrigin struct {
 
 func (x *RuleOrigin) Reset() {
 	*x = RuleOrigin{}
-	mi := &file_weft_v1_plan_proto_msgTypes[12]
+	mi := &file_weft_v1_plan_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1300,7 @@ func (x *RuleOrigin) String() string {
 func (*RuleOrigin) ProtoMessage() {}
 
 func (x *RuleOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_plan_proto_msgTypes[12]
+	mi := &file_weft_v1_plan_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1313,7 @@ func (x *RuleOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleOrigin.ProtoReflect.Descriptor instead.
 func (*RuleOrigin) Descriptor() ([]byte, []int) {
-	return file_weft_v1_plan_proto_rawDescGZIP(), []int{12}
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RuleOrigin) GetPolicy() string {
@@ -1187,11 +1344,262 @@ func (x *RuleOrigin) GetLine() int32 {
 	return 0
 }
 
+// PlanTunnel is a node that shares a WireGuard tunnel with the plan's own.
+type PlanTunnel struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Vtep             string                 `protobuf:"bytes,2,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	Probe            string                 `protobuf:"bytes,3,opt,name=probe,proto3" json:"probe,omitempty"`
+	End              *PlanTunnelEnd         `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
+	Next             *PlanTunnelEnd         `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`                                                  // absent: none
+	KeepaliveSeconds uint32                 `protobuf:"varint,6,opt,name=keepalive_seconds,json=keepaliveSeconds,proto3" json:"keepalive_seconds,omitempty"` // 0: none
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PlanTunnel) Reset() {
+	*x = PlanTunnel{}
+	mi := &file_weft_v1_plan_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanTunnel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanTunnel) ProtoMessage() {}
+
+func (x *PlanTunnel) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_plan_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanTunnel.ProtoReflect.Descriptor instead.
+func (*PlanTunnel) Descriptor() ([]byte, []int) {
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PlanTunnel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlanTunnel) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *PlanTunnel) GetProbe() string {
+	if x != nil {
+		return x.Probe
+	}
+	return ""
+}
+
+func (x *PlanTunnel) GetEnd() *PlanTunnelEnd {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *PlanTunnel) GetNext() *PlanTunnelEnd {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *PlanTunnel) GetKeepaliveSeconds() uint32 {
+	if x != nil {
+		return x.KeepaliveSeconds
+	}
+	return 0
+}
+
+type PlanTunnelEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`           // 32 bytes
+	Endpoint      string                 `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // address:port; empty: the owner is behind NAT, wait for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanTunnelEnd) Reset() {
+	*x = PlanTunnelEnd{}
+	mi := &file_weft_v1_plan_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanTunnelEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanTunnelEnd) ProtoMessage() {}
+
+func (x *PlanTunnelEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_plan_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanTunnelEnd.ProtoReflect.Descriptor instead.
+func (*PlanTunnelEnd) Descriptor() ([]byte, []int) {
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PlanTunnelEnd) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PlanTunnelEnd) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+// PlanHop says that a node's VTEP is reached through the tunnel to another.
+type PlanHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Vtep          string                 `protobuf:"bytes,2,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	Via           string                 `protobuf:"bytes,3,opt,name=via,proto3" json:"via,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanHop) Reset() {
+	*x = PlanHop{}
+	mi := &file_weft_v1_plan_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanHop) ProtoMessage() {}
+
+func (x *PlanHop) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_plan_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanHop.ProtoReflect.Descriptor instead.
+func (*PlanHop) Descriptor() ([]byte, []int) {
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PlanHop) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PlanHop) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *PlanHop) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+// PlanPlacement says that an identity is accepted from a node.
+type PlanPlacement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Identity      uint32                 `protobuf:"varint,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanPlacement) Reset() {
+	*x = PlanPlacement{}
+	mi := &file_weft_v1_plan_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanPlacement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanPlacement) ProtoMessage() {}
+
+func (x *PlanPlacement) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_plan_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanPlacement.ProtoReflect.Descriptor instead.
+func (*PlanPlacement) Descriptor() ([]byte, []int) {
+	return file_weft_v1_plan_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PlanPlacement) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PlanPlacement) GetIdentity() uint32 {
+	if x != nil {
+		return x.Identity
+	}
+	return 0
+}
+
 var File_weft_v1_plan_proto protoreflect.FileDescriptor
 
 const file_weft_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x12weft/v1/plan.proto\x12\aweft.v1\"\xe9\x02\n" +
+	"\x12weft/v1/plan.proto\x12\aweft.v1\"\xf6\x03\n" +
 	"\tPlanEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\bsettings\x18\x02 \x01(\v2\x15.weft.v1.PlanSettingsH\x00R\bsettings\x12'\n" +
@@ -1200,8 +1608,12 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\bidentity\x18\x05 \x01(\v2\x15.weft.v1.PlanIdentityH\x00R\bidentity\x12*\n" +
 	"\x05route\x18\x06 \x01(\v2\x12.weft.v1.PlanRouteH\x00R\x05route\x12'\n" +
 	"\x04port\x18\a \x01(\v2\x11.weft.v1.PlanPortH\x00R\x04port\x12'\n" +
-	"\x04rule\x18\b \x01(\v2\x11.weft.v1.PlanRuleH\x00R\x04ruleB\a\n" +
-	"\x05entry\"\xcd\x01\n" +
+	"\x04rule\x18\b \x01(\v2\x11.weft.v1.PlanRuleH\x00R\x04rule\x12-\n" +
+	"\x06tunnel\x18\t \x01(\v2\x13.weft.v1.PlanTunnelH\x00R\x06tunnel\x12$\n" +
+	"\x03hop\x18\n" +
+	" \x01(\v2\x10.weft.v1.PlanHopH\x00R\x03hop\x126\n" +
+	"\tplacement\x18\v \x01(\v2\x16.weft.v1.PlanPlacementH\x00R\tplacementB\a\n" +
+	"\x05entry\"\xcb\x02\n" +
 	"\fPlanSettings\x12\x12\n" +
 	"\x04vtep\x18\x01 \x01(\tR\x04vtep\x12\x1d\n" +
 	"\n" +
@@ -1211,10 +1623,21 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\fworkload_mtu\x18\x04 \x01(\rR\vworkloadMtu\x12%\n" +
 	"\x0eignored_labels\x18\x05 \x03(\tR\rignoredLabels\x12\x1f\n" +
 	"\vlog_denials\x18\x06 \x01(\bR\n" +
-	"logDenials\"2\n" +
+	"logDenials\x12\x1a\n" +
+	"\bunderlay\x18\a \x01(\tR\bunderlay\x127\n" +
+	"\n" +
+	"encryption\x18\b \x01(\v2\x17.weft.v1.PlanEncryptionR\n" +
+	"encryption\x12'\n" +
+	"\x0fstrict_identity\x18\t \x01(\bR\x0estrictIdentity\"\x82\x01\n" +
+	"\x0ePlanEncryption\x12\x1a\n" +
+	"\brequired\x18\x01 \x01(\bR\brequired\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x14\n" +
+	"\x05vteps\x18\x03 \x01(\tR\x05vteps\x12\x14\n" +
+	"\x05probe\x18\x04 \x01(\tR\x05probe\x12\x14\n" +
+	"\x05relay\x18\x05 \x01(\bR\x05relay\"2\n" +
 	"\bPlanPeer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04vtep\x18\x02 \x01(\tR\x04vtep\"\xed\x01\n" +
+	"\x04vtep\x18\x02 \x01(\tR\x04vtep\"\x8b\x02\n" +
 	"\vPlanNetwork\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1223,7 +1646,8 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06blocks\x18\x05 \x03(\v2\x11.weft.v1.VNIBlockR\x06blocks\x12-\n" +
 	"\asubnets\x18\x06 \x03(\v2\x13.weft.v1.PlanSubnetR\asubnets\x12\x14\n" +
 	"\x05peers\x18\a \x03(\rR\x05peers\x12\x1a\n" +
-	"\breserved\x18\b \x03(\tR\breserved\"2\n" +
+	"\breserved\x18\b \x03(\tR\breserved\x12\x1c\n" +
+	"\tencrypted\x18\t \x01(\bR\tencrypted\"2\n" +
 	"\bVNIBlock\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\rR\x04base\x12\x12\n" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x92\x01\n" +
@@ -1297,7 +1721,25 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
 	"\x04file\x18\x03 \x01(\tR\x04file\x12\x12\n" +
-	"\x04line\x18\x04 \x01(\x05R\x04lineB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
+	"\x04line\x18\x04 \x01(\x05R\x04line\"\xcd\x01\n" +
+	"\n" +
+	"PlanTunnel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04vtep\x18\x02 \x01(\tR\x04vtep\x12\x14\n" +
+	"\x05probe\x18\x03 \x01(\tR\x05probe\x12(\n" +
+	"\x03end\x18\x04 \x01(\v2\x16.weft.v1.PlanTunnelEndR\x03end\x12*\n" +
+	"\x04next\x18\x05 \x01(\v2\x16.weft.v1.PlanTunnelEndR\x04next\x12+\n" +
+	"\x11keepalive_seconds\x18\x06 \x01(\rR\x10keepaliveSeconds\"=\n" +
+	"\rPlanTunnelEnd\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1a\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\"C\n" +
+	"\aPlanHop\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04vtep\x18\x02 \x01(\tR\x04vtep\x12\x10\n" +
+	"\x03via\x18\x03 \x01(\tR\x03via\"?\n" +
+	"\rPlanPlacement\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\bidentity\x18\x02 \x01(\rR\bidentityB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
 
 var (
 	file_weft_v1_plan_proto_rawDescOnce sync.Once
@@ -1311,43 +1753,54 @@ func file_weft_v1_plan_proto_rawDescGZIP() []byte {
 	return file_weft_v1_plan_proto_rawDescData
 }
 
-var file_weft_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_weft_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_weft_v1_plan_proto_goTypes = []any{
-	(*PlanEntry)(nil),    // 0: weft.v1.PlanEntry
-	(*PlanSettings)(nil), // 1: weft.v1.PlanSettings
-	(*PlanPeer)(nil),     // 2: weft.v1.PlanPeer
-	(*PlanNetwork)(nil),  // 3: weft.v1.PlanNetwork
-	(*VNIBlock)(nil),     // 4: weft.v1.VNIBlock
-	(*PlanSubnet)(nil),   // 5: weft.v1.PlanSubnet
-	(*PlanIdentity)(nil), // 6: weft.v1.PlanIdentity
-	(*PlanRoute)(nil),    // 7: weft.v1.PlanRoute
-	(*PlanPort)(nil),     // 8: weft.v1.PlanPort
-	(*PlanRule)(nil),     // 9: weft.v1.PlanRule
-	(*CIDR)(nil),         // 10: weft.v1.CIDR
-	(*Service)(nil),      // 11: weft.v1.Service
-	(*RuleOrigin)(nil),   // 12: weft.v1.RuleOrigin
-	nil,                  // 13: weft.v1.PlanIdentity.LabelsEntry
+	(*PlanEntry)(nil),      // 0: weft.v1.PlanEntry
+	(*PlanSettings)(nil),   // 1: weft.v1.PlanSettings
+	(*PlanEncryption)(nil), // 2: weft.v1.PlanEncryption
+	(*PlanPeer)(nil),       // 3: weft.v1.PlanPeer
+	(*PlanNetwork)(nil),    // 4: weft.v1.PlanNetwork
+	(*VNIBlock)(nil),       // 5: weft.v1.VNIBlock
+	(*PlanSubnet)(nil),     // 6: weft.v1.PlanSubnet
+	(*PlanIdentity)(nil),   // 7: weft.v1.PlanIdentity
+	(*PlanRoute)(nil),      // 8: weft.v1.PlanRoute
+	(*PlanPort)(nil),       // 9: weft.v1.PlanPort
+	(*PlanRule)(nil),       // 10: weft.v1.PlanRule
+	(*CIDR)(nil),           // 11: weft.v1.CIDR
+	(*Service)(nil),        // 12: weft.v1.Service
+	(*RuleOrigin)(nil),     // 13: weft.v1.RuleOrigin
+	(*PlanTunnel)(nil),     // 14: weft.v1.PlanTunnel
+	(*PlanTunnelEnd)(nil),  // 15: weft.v1.PlanTunnelEnd
+	(*PlanHop)(nil),        // 16: weft.v1.PlanHop
+	(*PlanPlacement)(nil),  // 17: weft.v1.PlanPlacement
+	nil,                    // 18: weft.v1.PlanIdentity.LabelsEntry
 }
 var file_weft_v1_plan_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.PlanEntry.settings:type_name -> weft.v1.PlanSettings
-	2,  // 1: weft.v1.PlanEntry.peer:type_name -> weft.v1.PlanPeer
-	3,  // 2: weft.v1.PlanEntry.network:type_name -> weft.v1.PlanNetwork
-	6,  // 3: weft.v1.PlanEntry.identity:type_name -> weft.v1.PlanIdentity
-	7,  // 4: weft.v1.PlanEntry.route:type_name -> weft.v1.PlanRoute
-	8,  // 5: weft.v1.PlanEntry.port:type_name -> weft.v1.PlanPort
-	9,  // 6: weft.v1.PlanEntry.rule:type_name -> weft.v1.PlanRule
-	4,  // 7: weft.v1.PlanNetwork.blocks:type_name -> weft.v1.VNIBlock
-	5,  // 8: weft.v1.PlanNetwork.subnets:type_name -> weft.v1.PlanSubnet
-	13, // 9: weft.v1.PlanIdentity.labels:type_name -> weft.v1.PlanIdentity.LabelsEntry
-	4,  // 10: weft.v1.PlanRule.peer_blocks:type_name -> weft.v1.VNIBlock
-	10, // 11: weft.v1.PlanRule.peer_cidrs:type_name -> weft.v1.CIDR
-	11, // 12: weft.v1.PlanRule.services:type_name -> weft.v1.Service
-	12, // 13: weft.v1.PlanRule.origin:type_name -> weft.v1.RuleOrigin
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	3,  // 1: weft.v1.PlanEntry.peer:type_name -> weft.v1.PlanPeer
+	4,  // 2: weft.v1.PlanEntry.network:type_name -> weft.v1.PlanNetwork
+	7,  // 3: weft.v1.PlanEntry.identity:type_name -> weft.v1.PlanIdentity
+	8,  // 4: weft.v1.PlanEntry.route:type_name -> weft.v1.PlanRoute
+	9,  // 5: weft.v1.PlanEntry.port:type_name -> weft.v1.PlanPort
+	10, // 6: weft.v1.PlanEntry.rule:type_name -> weft.v1.PlanRule
+	14, // 7: weft.v1.PlanEntry.tunnel:type_name -> weft.v1.PlanTunnel
+	16, // 8: weft.v1.PlanEntry.hop:type_name -> weft.v1.PlanHop
+	17, // 9: weft.v1.PlanEntry.placement:type_name -> weft.v1.PlanPlacement
+	2,  // 10: weft.v1.PlanSettings.encryption:type_name -> weft.v1.PlanEncryption
+	5,  // 11: weft.v1.PlanNetwork.blocks:type_name -> weft.v1.VNIBlock
+	6,  // 12: weft.v1.PlanNetwork.subnets:type_name -> weft.v1.PlanSubnet
+	18, // 13: weft.v1.PlanIdentity.labels:type_name -> weft.v1.PlanIdentity.LabelsEntry
+	5,  // 14: weft.v1.PlanRule.peer_blocks:type_name -> weft.v1.VNIBlock
+	11, // 15: weft.v1.PlanRule.peer_cidrs:type_name -> weft.v1.CIDR
+	12, // 16: weft.v1.PlanRule.services:type_name -> weft.v1.Service
+	13, // 17: weft.v1.PlanRule.origin:type_name -> weft.v1.RuleOrigin
+	15, // 18: weft.v1.PlanTunnel.end:type_name -> weft.v1.PlanTunnelEnd
+	15, // 19: weft.v1.PlanTunnel.next:type_name -> weft.v1.PlanTunnelEnd
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_plan_proto_init() }
@@ -1363,6 +1816,9 @@ func file_weft_v1_plan_proto_init() {
 		(*PlanEntry_Route)(nil),
 		(*PlanEntry_Port)(nil),
 		(*PlanEntry_Rule)(nil),
+		(*PlanEntry_Tunnel)(nil),
+		(*PlanEntry_Hop)(nil),
+		(*PlanEntry_Placement)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1370,7 +1826,7 @@ func file_weft_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_plan_proto_rawDesc), len(file_weft_v1_plan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
