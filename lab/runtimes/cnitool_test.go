@@ -15,9 +15,9 @@ import (
 // peers builds the tools that peer/go.mod holds, and puts the plugins among them beside weft-cni.
 func (r *rig) peers() (cnitool string) {
 	r.t.Helper()
-	const plugins = "github.com/containernetworking/plugins/plugins/meta/"
-	dir := build(r.t, "peer", "peer", "github.com/containernetworking/cni/cnitool", plugins+"tuning", plugins+"portmap", plugins+"bandwidth")
-	for _, p := range []string{"tuning", "portmap", "bandwidth"} {
+	const plugins = "github.com/containernetworking/plugins/plugins/"
+	dir := build(r.t, "peer", "peer", "github.com/containernetworking/cni/cnitool", plugins+"meta/tuning", plugins+"meta/portmap", plugins+"meta/bandwidth", plugins+"main/loopback")
+	for _, p := range []string{"tuning", "portmap", "bandwidth", "loopback"} {
 		if err := os.Symlink(filepath.Join(dir, p), filepath.Join(r.plugins(), p)); err != nil {
 			r.t.Fatal(err)
 		}

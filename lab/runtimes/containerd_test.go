@@ -10,11 +10,27 @@ import (
 	"time"
 )
 
-// containerd starts containerd on the node until the test ends, and returns a function that runs ctr.
-func (r *rig) containerd() func(args ...string) string {
+// containerd starts containerd on the node until the test ends, and returns its socket. The image is what CRI makes
+// sandboxes of.
+func (r *rig) containerd(image string) (socket string) {
 	r.t.Helper()
 	socket, config := filepath.Join(r.dir, "cd.sock"), filepath.Join(r.dir, "containerd.toml")
-	write(r.t, config, fmt.Sprintf("version = 2\nroot = %q\nstate = %q\n[grpc]\naddress = %q\n", filepath.Join(r.dir, "cd-root"), filepath.Join(r.dir, "cd-state"), socket))
+	write(r.t, config, fmt.Sprintf(`version = 2
+root = %q
+state = %q
+[grpc]
+address = %q
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = %q
+disable_tcp_service = true
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = %q
+conf_dir = %q
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+`, filepath.Join(r.dir, "cd-root"), filepath.Join(r.dir, "cd-state"), socket, image, r.plugins(), r.configs()))
 	log, err := os.Create(filepath.Join(r.dir, "containerd.log"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -28,15 +44,22 @@ func (r *rig) containerd() func(args ...string) string {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		_ = log.Close()
+		if text, err := os.ReadFile(log.Name()); err == nil && r.t.Failed() {
+			r.t.Logf("containerd says:\n%s", text[max(0, len(text)-4000):])
+		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(socket); err == nil {
-			break
+			return socket
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("containerd doesn't listen: see %s", log.Name())
+			r.t.Fatal("containerd doesn't listen")
 		}
 	}
+}
+
+// ctr returns a function that runs ctr with arguments.
+func (r *rig) ctr(socket string) func(args ...string) string {
 	// ctr looks for networks in /etc/cni/net.d and for plugins in /opt/cni/bin alone; it gets its own view of them.
 	script := `mount -t tmpfs tmpfs /opt && mkdir -p /opt/cni/bin && mount --bind "$PLUGINS" /opt/cni/bin
 mkdir -p /etc/cni/net.d && mount --bind "$CONFIGS" /etc/cni/net.d && exec ctr -a "$SOCKET" "$@"`
@@ -50,7 +73,7 @@ mkdir -p /etc/cni/net.d && mount --bind "$CONFIGS" /etc/cni/net.d && exec ctr -a
 func TestContainerd(t *testing.T) {
 	needRuntime(t, "containerd", "ctr", "runc", "busybox")
 	r := newRig(t)
-	ctr := r.containerd()
+	ctr := r.ctr(r.containerd(""))
 	r.network("weft", "1.0.0", "both")
 	run := []string{"run", "--rootfs", "--cni", "--runtime", "io.containerd.runc.v2"}
 	ctr(append(run, "-d", r.rootfs("one"), "one", "/bin/sleep", "600")...)

@@ -85,12 +85,15 @@ func newRig(t *testing.T) *rig {
 func (r *rig) plugins() string { return filepath.Join(r.dir, "plugins") }
 func (r *rig) configs() string { return filepath.Join(r.dir, "net.d") }
 
+// calls is where weft-cni writes a line for each call.
+func (r *rig) calls() string { return filepath.Join(r.dir, "calls.log") }
+
 // network writes the configuration of a CNI network on a subnet, with further plugins behind weft-cni.
 func (r *rig) network(name, cniVersion, subnet string, behind ...map[string]any) {
 	r.t.Helper()
 	plugins := []map[string]any{{
 		"type": "weft-cni", "tenant": "acme", "network": "prod", "subnet": subnet, "labels": map[string]string{"app": "web"},
-		"socket": r.node.AgentSocket(), "capabilities": map[string]bool{"mac": true, "ips": true},
+		"socket": r.node.AgentSocket(), "logFile": r.calls(), "capabilities": map[string]bool{"mac": true, "ips": true},
 	}}
 	text, err := json.Marshal(map[string]any{"cniVersion": cniVersion, "name": name, "plugins": append(plugins, behind...)})
 	if err != nil {
@@ -102,11 +105,18 @@ func (r *rig) network(name, cniVersion, subnet string, behind ...map[string]any)
 // run runs a program on the node, that is in its network namespace, and returns what it printed.
 func (r *rig) run(env []string, args ...string) (string, error) {
 	r.t.Helper()
+	return r.runWith("", env, args...)
+}
+
+// runWith is run with standard input.
+func (r *rig) runWith(input string, env []string, args ...string) (string, error) {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	// Not `ip netns exec`, which also makes a mount namespace: the agent has to see the runtime's mounts.
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + filepath.Join("/run/netns", r.node.Namespace)}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
