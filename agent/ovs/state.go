@@ -57,6 +57,8 @@ type Interface struct {
 // BridgeSpec is how the bridge has to be. Settings that it doesn't name stay as they are.
 type BridgeSpec struct {
 	Datapath DatapathType
+	// Standalone makes a learning switch of a bridge without flows, instead of one that drops everything.
+	Standalone bool
 	// OtherConfig are the keys of other_config that must have these values.
 	OtherConfig map[string]string
 }

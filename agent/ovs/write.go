@@ -12,8 +12,18 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 )
 
-// failSecure drops packets instead of switching them like a learning bridge while the agent is away.
-const failSecure = "secure"
+// What a bridge without a controller does (ovs-vswitchd.conf.db(5), fail_mode): drop, or switch like a learning bridge.
+const (
+	failSecure     = "secure"
+	failStandalone = "standalone"
+)
+
+func (s BridgeSpec) failMode() string {
+	if s.Standalone {
+		return failStandalone
+	}
+	return failSecure
+}
 
 // wantedProtocols are those that must be among the bridge's: 1.5 is the agent's, the others serve ovs-ofctl.
 var wantedProtocols = [...]string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
@@ -34,7 +44,7 @@ func (d *DB) createBridge(c client.Client, r rows, spec BridgeSpec) ([]ovsdb.Ope
 	if len(r.roots) != 1 {
 		return nil, errors.New("the database is empty: run \"ovs-vsctl init\" first")
 	}
-	failMode := failSecure
+	failMode := spec.failMode()
 	create, err := joinOps(
 		func() ([]ovsdb.Operation, error) {
 			return c.Create(&interfaceRow{UUID: "local_interface", Name: d.cfg.Bridge, Type: "internal"})
@@ -62,9 +72,8 @@ func updateBridge(c client.Client, b bridgeRow, spec BridgeSpec) ([]ovsdb.Operat
 		next.DatapathType = string(spec.Datapath)
 		changed = append(changed, &next.DatapathType)
 	}
-	if deref(b.FailMode) != failSecure {
-		secure := failSecure
-		next.FailMode = &secure
+	if mode := spec.failMode(); deref(b.FailMode) != mode {
+		next.FailMode = &mode
 		changed = append(changed, &next.FailMode)
 	}
 	for _, p := range wantedProtocols {

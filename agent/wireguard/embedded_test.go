@@ -48,7 +48,7 @@ func beNode(name string, vtep netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, VTEPs: vteps, MTU: mtu}, slog.New(slog.DiscardHandler))
+	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, VTEPs: vteps, MTU: mtu, Relay: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func putEther(b []byte, to, from fabric.MAC) {
 }
 
 // answerARP returns the answer to an ARP request for another node's VTEP (RFC 826); nil for all other frames.
-func answerARP(frame []byte, own netip.Addr, vteps netip.Prefix) []byte {
+func answerARP(frame []byte, link Link) []byte {
 	if len(frame) < etherHeader+arpLength || binary.BigEndian.Uint16(frame[12:]) != etherARP {
 		return nil
 	}
@@ -44,7 +44,7 @@ func answerARP(frame []byte, own netip.Addr, vteps netip.Prefix) []byte {
 		return nil
 	}
 	sender, target := netip.AddrFrom4([4]byte(arp[14:])), netip.AddrFrom4([4]byte(arp[24:]))
-	if sender != own || target == own || !vteps.Contains(target) {
+	if !link.own(sender) || link.own(target) || !link.VTEPs.Contains(target) {
 		return nil
 	}
 	gateway := GatewayMAC()

@@ -21,18 +21,24 @@ const (
 
 // Link is what an embedded device must know of its node.
 type Link struct {
-	// VTEP is the node's tunnel address, VTEPs the range of all nodes'.
-	VTEP  netip.Addr
-	VTEPs netip.Prefix
-	MTU   int
+	// VTEP is the node's tunnel address, Probe another one of its own, from which it measures its tunnels; invalid when it
+	// has none. VTEPs is the range of all such addresses.
+	VTEP, Probe netip.Addr
+	VTEPs       netip.Prefix
+	MTU         int
+	// Relay says that packets may pass from one peer to another.
+	Relay bool
 }
+
+// own reports whether an address is the node's.
+func (l Link) own(a netip.Addr) bool { return a == l.VTEP || a == l.Probe }
 
 // Counters count what an embedded device did besides delivering.
 type Counters struct {
 	Relayed uint64 // packets forwarded from one peer to another
 	Expired uint64 // not forwarded: their TTL was used up
 	Full    uint64 // not forwarded: the queue was full
-	Foreign uint64 // neither from nor to a VTEP, or of a protocol that isn't carried
+	Foreign uint64 // neither from nor to a VTEP, not for this node where it doesn't relay, or of a protocol that isn't carried
 }
 
 // frames is the packet side of an embedded device: a tun.Device whose packets travel as Ethernet frames on a tap.
@@ -147,7 +153,7 @@ func (d *frames) readTap(bufs [][]byte, sizes []int, offset int) (n int, err err
 
 // outgoing returns the packet of a frame that goes to a peer; nil when none does.
 func (d *frames) outgoing(frame []byte) packet {
-	if reply := answerARP(frame, d.link.VTEP, d.link.VTEPs); reply != nil {
+	if reply := answerARP(frame, d.link); reply != nil {
 		_, _ = unix.Write(d.fd, reply) // it will be asked again
 		return nil
 	}
@@ -155,7 +161,7 @@ func (d *frames) outgoing(frame []byte) packet {
 		return nil
 	}
 	p := packet(frame[etherHeader:])
-	if p.source() != d.link.VTEP || !d.link.VTEPs.Contains(p.dest()) || !p.carried() {
+	if !d.link.own(p.source()) || !d.link.VTEPs.Contains(p.dest()) || !p.carried() {
 		d.foreign.Add(1)
 		return nil
 	}
@@ -169,7 +175,7 @@ func (d *frames) Write(bufs [][]byte, offset int) (int, error) {
 		switch p := b[offset:]; {
 		case !valid(p) || !packet(p).carried():
 			d.foreign.Add(1)
-		case packet(p).dest() == d.link.VTEP:
+		case d.link.own(packet(p).dest()):
 			if err := d.deliver(b, offset); err != nil {
 				return 0, err
 			}
@@ -204,7 +210,7 @@ func (d *frames) deliver(b []byte, offset int) error {
 // chooses the next one by the destination.
 func (d *frames) forward(p packet) bool {
 	switch {
-	case !d.link.VTEPs.Contains(p.dest()) || !d.link.VTEPs.Contains(p.source()) || p.source() == d.link.VTEP:
+	case !d.link.Relay || !d.link.VTEPs.Contains(p.dest()) || !d.link.VTEPs.Contains(p.source()) || d.link.own(p.source()):
 		d.foreign.Add(1)
 	case !p.hop():
 		d.expired.Add(1)
