@@ -22,6 +22,9 @@ func Canonical(n Node) Node {
 func Sort(n *Node) {
 	n.Settings.IgnoredLabels = sorted(n.Settings.IgnoredLabels)
 	n.Peers = sortedBy(n.Peers, comparePeers)
+	n.Tunnels = sortedBy(n.Tunnels, compareTunnels)
+	n.Hops = sortedBy(n.Hops, compareHops)
+	n.Placements = sortedBy(n.Placements, comparePlacements)
 	n.Networks = sortedBy(n.Networks, compareNetworks)
 	for i := range n.Networks {
 		w := &n.Networks[i]
@@ -84,6 +87,7 @@ func allTables(networks []Network, tables []firewall.Table) []firewall.Table {
 func Clone(n Node) Node {
 	n.Settings.IgnoredLabels = slices.Clone(n.Settings.IgnoredLabels)
 	n.Peers = slices.Clone(n.Peers)
+	n.Tunnels, n.Hops, n.Placements = slices.Clone(n.Tunnels), slices.Clone(n.Hops), slices.Clone(n.Placements)
 	n.Networks = slices.Clone(n.Networks)
 	for i := range n.Networks {
 		w := &n.Networks[i]

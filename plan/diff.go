@@ -29,6 +29,9 @@ func Diff(from, to Node) Delta {
 		d.Upsert = append(d.Upsert, t.keyed())
 	}
 	diffSlices(&d, from.Peers, to.Peers, comparePeers, peerEntry)
+	diffSlices(&d, from.Tunnels, to.Tunnels, compareTunnels, tunnelEntry)
+	diffSlices(&d, from.Hops, to.Hops, compareHops, hopEntry)
+	diffSlices(&d, from.Placements, to.Placements, comparePlacements, placementEntry)
 	diffSlices(&d, from.Networks, to.Networks, compareNetworks, networkEntry)
 	diffSlices(&d, from.Identities, to.Identities, compareIdentities, identityEntry)
 	diffSlices(&d, from.Routes, to.Routes, compareRoutes, routeEntry)
@@ -151,6 +154,12 @@ func assemble(name fabric.NodeName, entries map[string]Entry) (Node, error) {
 			n.Settings = *e.Settings
 		case e.Peer != nil:
 			n.Peers = append(n.Peers, *e.Peer)
+		case e.Tunnel != nil:
+			n.Tunnels = append(n.Tunnels, *e.Tunnel)
+		case e.Hop != nil:
+			n.Hops = append(n.Hops, *e.Hop)
+		case e.Placement != nil:
+			n.Placements = append(n.Placements, *e.Placement)
 		case e.Network != nil:
 			n.Networks = append(n.Networks, *e.Network)
 		case e.Identity != nil:

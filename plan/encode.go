@@ -78,11 +78,23 @@ func (e *encoder) entry(v Entry) {
 		e.number(s.VirtualMAC.Uint64())
 		e.signed(int64(s.WorkloadMTU))
 		encodeEach(e, s.IgnoredLabels, e.text)
+		e.addr(s.Underlay)
+		e.encryption(s.Encryption)
+		e.bool(s.StrictIdentity)
 		e.bool(s.LogDenials)
 	case v.Peer != nil:
 		e.text("peer")
 		e.text(string(v.Peer.Name))
 		e.addr(v.Peer.VTEP)
+	case v.Tunnel != nil:
+		e.text("tunnel")
+		e.tunnel(v.Tunnel)
+	case v.Hop != nil:
+		e.text("hop")
+		e.hop(v.Hop)
+	case v.Placement != nil:
+		e.text("placement")
+		e.placement(v.Placement)
 	case v.Network != nil:
 		e.text("network")
 		e.network(v.Network)
@@ -133,6 +145,7 @@ func (e *encoder) network(n *Network) {
 	e.text(n.Ref.Tenant)
 	e.text(n.Ref.Name)
 	e.bool(n.Hosted)
+	e.bool(n.Encrypted)
 	encodeEach(e, n.Blocks, e.block)
 	encodeEach(e, n.Subnets, func(s Subnet) {
 		e.text(s.Name)

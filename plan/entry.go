@@ -12,17 +12,20 @@ import (
 
 // Entry is one keyed part of a Node: exactly one of the pointers is set, and Key is derived from it.
 type Entry struct {
-	// Key is "settings", "peer/n2", "network/7", "identity/0x000101", "route/7/10.0.0.64/26",
+	// Key is "settings", "peer/n2", "tunnel/n2", "hop/n3", "placement/n2/0x000101", "network/7", "identity/0x000101", "route/7/10.0.0.64/26",
 	// "port/acme/vm" or "rule/7/123".
 	Key string
 
-	Settings *Settings
-	Peer     *Peer
-	Network  *Network
-	Identity *Identity
-	Route    *Route
-	Port     *Port
-	Rule     *TableRule
+	Settings  *Settings
+	Peer      *Peer
+	Tunnel    *Tunnel
+	Hop       *Hop
+	Placement *Placement
+	Network   *Network
+	Identity  *Identity
+	Route     *Route
+	Port      *Port
+	Rule      *TableRule
 }
 
 // TableRule is a rule of a network's table. Key: Network, Rule.ID.
@@ -37,7 +40,7 @@ const SettingsKey = "settings"
 // DeriveKey returns the key that e's content asks for, or why e has none: not exactly one part is set.
 func (e Entry) DeriveKey() (string, error) {
 	parts := 0
-	for _, set := range []bool{e.Settings != nil, e.Peer != nil, e.Network != nil, e.Identity != nil, e.Route != nil, e.Port != nil, e.Rule != nil} {
+	for _, set := range []bool{e.Settings != nil, e.Peer != nil, e.Tunnel != nil, e.Hop != nil, e.Placement != nil, e.Network != nil, e.Identity != nil, e.Route != nil, e.Port != nil, e.Rule != nil} {
 		if set {
 			parts++
 		}
@@ -53,6 +56,12 @@ func (e Entry) contentKey() string {
 	switch {
 	case e.Peer != nil:
 		return "peer/" + string(e.Peer.Name)
+	case e.Tunnel != nil:
+		return "tunnel/" + string(e.Tunnel.Name)
+	case e.Hop != nil:
+		return "hop/" + string(e.Hop.Node)
+	case e.Placement != nil:
+		return e.Placement.key()
 	case e.Network != nil:
 		return fmt.Sprintf("network/%d", e.Network.ID)
 	case e.Identity != nil:
@@ -85,6 +94,9 @@ func Entries(n Node) []Entry {
 func (n *Node) each(visit func(Entry)) {
 	visit(settingsEntry(&n.Settings))
 	eachOf(n.Peers, peerEntry, visit)
+	eachOf(n.Tunnels, tunnelEntry, visit)
+	eachOf(n.Hops, hopEntry, visit)
+	eachOf(n.Placements, placementEntry, visit)
 	eachOf(n.Networks, networkEntry, visit)
 	eachOf(n.Identities, identityEntry, visit)
 	eachOf(n.Routes, routeEntry, visit)

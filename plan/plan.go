@@ -13,6 +13,11 @@ type Node struct {
 	Settings Settings
 	// Peers are the nodes that this one exchanges tunnel packets with, itself left out.
 	Peers []Peer
+	// Tunnels are the nodes that this one shares a WireGuard tunnel with, and Hops say what is reached over relays.
+	Tunnels []Tunnel
+	Hops    []Hop
+	// Placements are the identities that are accepted from each Peer, with Settings.StrictIdentity.
+	Placements []Placement
 	// Networks are those with workloads on this node, and the networks peered with them.
 	Networks []Network
 	// Identities are all label sets of Networks.
@@ -27,14 +32,19 @@ type Node struct {
 
 // Settings are the fabric's settings that a node needs.
 type Settings struct {
-	// VTEP is this node's tunnel address.
-	VTEP       netip.Addr
+	// VTEP is this node's tunnel address: the outer source of its VXLAN packets.
+	VTEP netip.Addr
+	// Underlay is this node's address on the network between the nodes. Without Encryption it is the VTEP.
+	Underlay   netip.Addr
 	VXLANPort  uint16
 	VirtualMAC fabric.MAC
 	// WorkloadMTU is the largest IP packet of a workload, in bytes.
 	WorkloadMTU int
 	// IgnoredLabels are the label keys that are no part of an identity; a trailing "/" makes a prefix.
 	IgnoredLabels []string
+	Encryption    Encryption
+	// StrictIdentity says that an identity is accepted only from the Peers that have a Placement of it.
+	StrictIdentity bool
 	// LogDenials asks for records of what is denied without a rule; rules say it themselves.
 	LogDenials bool
 }
@@ -42,6 +52,7 @@ type Settings struct {
 // Peer is another node. Key: Name.
 type Peer struct {
 	Name fabric.NodeName
+	// VTEP is the outer source of its VXLAN packets, and the outer destination of those to it.
 	VTEP netip.Addr
 }
 
@@ -51,7 +62,9 @@ type Network struct {
 	Ref fabric.NetworkRef
 	// Hosted says that workloads of the network may be attached here; else it is only peered with one that is.
 	Hosted bool
-	Blocks []fabric.VNIBlock
+	// Encrypted says that the network's packets are neither sent nor accepted in the plain: see Encryption.Plain.
+	Encrypted bool
+	Blocks    []fabric.VNIBlock
 	// Subnets are in the order of their declaration: the first is the default one.
 	Subnets []Subnet
 	// Peers are the networks whose traffic may enter and leave, in order.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -19,6 +20,7 @@ import (
 // plain compares all but where in the files a rule stands.
 var plain = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmpopts.IgnoreFields(firewall.Origin{}, "File", "Line"),
 }
 
@@ -55,6 +57,9 @@ func TestHashIgnoresOrder(t *testing.T) {
 		n := plantest.Draw(t, "n1")
 		m := plan.Clone(n)
 		slices.Reverse(m.Peers)
+		slices.Reverse(m.Tunnels)
+		slices.Reverse(m.Hops)
+		slices.Reverse(m.Placements)
 		slices.Reverse(m.Networks)
 		slices.Reverse(m.Identities)
 		slices.Reverse(m.Routes)
@@ -82,6 +87,9 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		return plan.Node{
 			Name: "n1", Settings: plan.Settings{VTEP: a("192.0.2.1"), IgnoredLabels: []string{"x"}},
 			Peers:      []plan.Peer{{Name: "n2", VTEP: a("192.0.2.2")}},
+			Tunnels:    []plan.Tunnel{{Name: "n2", End: plan.TunnelEnd{Key: fabric.PublicKey{1}}}},
+			Hops:       []plan.Hop{{Node: "n3", Via: "n2"}},
+			Placements: []plan.Placement{{Node: "n2", Identity: 0x101}},
 			Networks:   []plan.Network{{ID: 7, Subnets: []plan.Subnet{{Name: "a"}, {Name: "b"}}}},
 			Identities: []plan.Identity{{ID: 0x101, Network: 7, Labels: fabric.Labels{"a": "b"}}},
 			Routes:     []plan.Route{{Network: 7, Prefix: netip.MustParsePrefix("10.0.0.64/26")}},
@@ -97,6 +105,26 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"mac":          func(n *plan.Node) { n.Settings.VirtualMAC[0] = 2 },
 		"ignored":      func(n *plan.Node) { n.Settings.IgnoredLabels = nil },
 		"peer":         func(n *plan.Node) { n.Peers[0].VTEP = a("::1") },
+		"underlay":     func(n *plan.Node) { n.Settings.Underlay = a("192.0.2.9") },
+		"wireguard":    func(n *plan.Node) { n.Settings.Encryption.WireGuard = true },
+		"required":     func(n *plan.Node) { n.Settings.Encryption.Required = true },
+		"wg port":      func(n *plan.Node) { n.Settings.Encryption.Port = 1 },
+		"vteps":        func(n *plan.Node) { n.Settings.Encryption.VTEPs = netip.MustParsePrefix("10.0.0.0/8") },
+		"own probe":    func(n *plan.Node) { n.Settings.Encryption.Probe = a("192.0.2.9") },
+		"relay":        func(n *plan.Node) { n.Settings.Encryption.Relay = true },
+		"strict":       func(n *plan.Node) { n.Settings.StrictIdentity = true },
+		"key":          func(n *plan.Node) { n.Tunnels[0].End.Key[31] = 1 },
+		"next key":     func(n *plan.Node) { n.Tunnels[0].Next.Key[0] = 1 },
+		"endpoint":     func(n *plan.Node) { n.Tunnels[0].End.Endpoint = netip.MustParseAddrPort("192.0.2.2:1") },
+		"next end":     func(n *plan.Node) { n.Tunnels[0].Next.Endpoint = netip.MustParseAddrPort("192.0.2.2:1") },
+		"tunnel vtep":  func(n *plan.Node) { n.Tunnels[0].VTEP = a("192.0.2.9") },
+		"probe":        func(n *plan.Node) { n.Tunnels[0].Probe = a("192.0.2.9") },
+		"keepalive":    func(n *plan.Node) { n.Tunnels[0].Keepalive = time.Second },
+		"via":          func(n *plan.Node) { n.Hops[0].Via = "n4" },
+		"hop vtep":     func(n *plan.Node) { n.Hops[0].VTEP = a("192.0.2.9") },
+		"placed on":    func(n *plan.Node) { n.Placements[0].Node = "n3" },
+		"placed":       func(n *plan.Node) { n.Placements[0].Identity = 0x102 },
+		"encrypted":    func(n *plan.Node) { n.Networks[0].Encrypted = true },
 		"hosted":       func(n *plan.Node) { n.Networks[0].Hosted = true },
 		"ref":          func(n *plan.Node) { n.Networks[0].Ref.Name = "x" },
 		"subnet order": func(n *plan.Node) { slices.Reverse(n.Networks[0].Subnets) },
@@ -145,6 +173,9 @@ func TestKeys(t *testing.T) {
 	n := plan.Node{
 		Name:       "n1",
 		Peers:      []plan.Peer{{Name: "n2"}},
+		Tunnels:    []plan.Tunnel{{Name: "n2"}},
+		Hops:       []plan.Hop{{Node: "n3"}},
+		Placements: []plan.Placement{{Node: "n2", Identity: 0x101}},
 		Networks:   []plan.Network{{ID: 7}},
 		Identities: []plan.Identity{{ID: 0x101, Network: 7}},
 		Routes:     []plan.Route{{Network: 7, Prefix: netip.MustParsePrefix("10.0.0.64/26")}},
@@ -155,7 +186,7 @@ func TestKeys(t *testing.T) {
 	for _, e := range plan.Entries(n) {
 		keys = append(keys, e.Key)
 	}
-	want := []string{"settings", "peer/n2", "network/7", "identity/0x000101", "route/7/10.0.0.64/26", "port/acme/vm", "rule/7/123"}
+	want := []string{"settings", "peer/n2", "tunnel/n2", "hop/n3", "placement/n2/0x000101", "network/7", "identity/0x000101", "route/7/10.0.0.64/26", "port/acme/vm", "rule/7/123"}
 	if !slices.Equal(keys, want) {
 		t.Errorf("keys are %q, want %q", keys, want)
 	}

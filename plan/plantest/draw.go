@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -26,6 +27,7 @@ func Draw(t *rapid.T, name fabric.NodeName) plan.Node {
 		IgnoredLabels: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b/", "c"}), 0, 3, rapid.ID).Draw(t, "ignored"),
 		LogDenials:    rapid.Bool().Draw(t, "logDenials"),
 	}}
+	drawTunnels(t, &n)
 	for _, peer := range some(t, "peers", []fabric.NodeName{"n2", "n3", "n4"}) {
 		n.Peers = append(n.Peers, plan.Peer{Name: peer, VTEP: addr(t, "peerVTEP")})
 	}
@@ -36,12 +38,52 @@ func Draw(t *rapid.T, name fabric.NodeName) plan.Node {
 	return n
 }
 
+// drawTunnels adds what encrypted plans have, or nothing.
+func drawTunnels(t *rapid.T, n *plan.Node) {
+	n.Settings.Underlay = n.Settings.VTEP
+	if n.Settings.StrictIdentity = rapid.Bool().Draw(t, "strict"); n.Settings.StrictIdentity {
+		n.Placements = some(t, "placements", []plan.Placement{{Node: "n2", Identity: 0x101}, {Node: "n2", Identity: 0x102}, {Node: "n3", Identity: 0x101}})
+	}
+	if !rapid.Bool().Draw(t, "wireguard") {
+		return
+	}
+	n.Settings.Underlay = addr(t, "underlay")
+	n.Settings.Encryption = plan.Encryption{
+		WireGuard: true, Required: rapid.Bool().Draw(t, "required"), Relay: rapid.Bool().Draw(t, "relay"),
+		Port: rapid.SampledFrom([]uint16{1, 51820}).Draw(t, "port"), VTEPs: netip.MustParsePrefix("100.92.0.0/16"),
+	}
+	if rapid.Bool().Draw(t, "keyed") {
+		n.Settings.Encryption.Probe = netip.MustParseAddr("100.92.128.1")
+	}
+	for i, name := range some(t, "tunnels", []fabric.NodeName{"n2", "n3", "n4"}) {
+		tunnel := plan.Tunnel{
+			Name: name, VTEP: netip.AddrFrom4([4]byte{100, 92, 0, byte(i)}), Probe: netip.AddrFrom4([4]byte{100, 92, 128, byte(i)}),
+			End: end(t, 1), Keepalive: rapid.SampledFrom([]time.Duration{0, 25 * time.Second}).Draw(t, "keepalive"),
+		}
+		if rapid.Bool().Draw(t, "rotates") {
+			tunnel.Next = end(t, 3)
+		}
+		n.Tunnels = append(n.Tunnels, tunnel)
+		if name != "n2" && rapid.Bool().Draw(t, "relayed") {
+			n.Hops = append(n.Hops, plan.Hop{Node: name, VTEP: tunnel.VTEP, Via: "n2"})
+		}
+	}
+}
+
+func end(t *rapid.T, low byte) plan.TunnelEnd {
+	e := plan.TunnelEnd{Key: fabric.PublicKey{rapid.ByteRange(low, low+1).Draw(t, "key")}}
+	if rapid.Bool().Draw(t, "reachable") {
+		e.Endpoint = netip.AddrPortFrom(addr(t, "endpoint"), 51820)
+	}
+	return e
+}
+
 // drawNetwork adds a network with what belongs to it.
 func drawNetwork(t *rapid.T, n *plan.Node, id fabric.NetworkID) {
 	base := fabric.Identity(id) << 8
 	n.Networks = append(n.Networks, plan.Network{
 		ID: id, Ref: fabric.NetworkRef{Tenant: "acme", Name: fmt.Sprintf("net%d", id)},
-		Hosted: rapid.Bool().Draw(t, "hosted"),
+		Hosted: rapid.Bool().Draw(t, "hosted"), Encrypted: rapid.Bool().Draw(t, "encrypted"),
 		Blocks: []fabric.VNIBlock{{Base: base, Bits: 16}},
 		Subnets: []plan.Subnet{
 			{Name: "web", IPv4: netip.MustParsePrefix("10.0.0.0/24"), Gateway4: netip.MustParseAddr("10.0.0.1"),

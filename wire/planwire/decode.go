@@ -18,6 +18,12 @@ func FromProto(m *weftv1.PlanEntry) (plan.Entry, error) {
 		e.Settings = r.settings(v.Settings)
 	case *weftv1.PlanEntry_Peer:
 		e.Peer = &plan.Peer{Name: r.node("name", v.Peer.GetName()), VTEP: r.addr("vtep", v.Peer.GetVtep())}
+	case *weftv1.PlanEntry_Tunnel:
+		e.Tunnel = r.tunnel(v.Tunnel)
+	case *weftv1.PlanEntry_Hop:
+		e.Hop = r.hop(v.Hop)
+	case *weftv1.PlanEntry_Placement:
+		e.Placement = r.placement(v.Placement)
 	case *weftv1.PlanEntry_Network:
 		e.Network = r.network(v.Network)
 	case *weftv1.PlanEntry_Identity:
@@ -64,6 +70,10 @@ func (r *reader) settings(m *weftv1.PlanSettings) *plan.Settings {
 		WorkloadMTU:   int(r.number("workload_mtu", m.GetWorkloadMtu(), 1, math.MaxUint16)),
 		IgnoredLabels: m.GetIgnoredLabels(), LogDenials: m.GetLogDenials(),
 	}
+	s.Encryption, s.StrictIdentity = r.encryption(m.GetEncryption()), m.GetStrictIdentity()
+	if s.Underlay = s.VTEP; m.GetUnderlay() != "" {
+		s.Underlay = r.addr("underlay", m.GetUnderlay())
+	}
 	for _, key := range s.IgnoredLabels {
 		r.check(key != "", "ignored_labels: an empty key")
 	}
@@ -74,7 +84,7 @@ func (r *reader) network(m *weftv1.PlanNetwork) *plan.Network {
 	n := &plan.Network{
 		ID:     r.networkID("id", m.GetId()),
 		Ref:    fabric.NetworkRef{Tenant: r.name("tenant", m.GetTenant()), Name: r.name("name", m.GetName())},
-		Hosted: m.GetHosted(),
+		Hosted: m.GetHosted(), Encrypted: m.GetEncrypted(),
 		Blocks: r.blocks("blocks", m.GetBlocks()),
 	}
 	for _, id := range m.GetPeers() {

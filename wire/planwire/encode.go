@@ -17,10 +17,17 @@ func ToProto(e plan.Entry) *weftv1.PlanEntry {
 		s := e.Settings
 		out.Entry = &weftv1.PlanEntry_Settings{Settings: &weftv1.PlanSettings{
 			Vtep: addrText(s.VTEP), VxlanPort: uint32(s.VXLANPort), VirtualMac: s.VirtualMAC.String(),
-			WorkloadMtu: uint32(s.WorkloadMTU), IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
+			WorkloadMtu: uint32(s.WorkloadMTU), IgnoredLabels: s.IgnoredLabels,
+			Underlay: underlayText(s), Encryption: encryptionToProto(s.Encryption), StrictIdentity: s.StrictIdentity, LogDenials: s.LogDenials,
 		}}
 	case e.Peer != nil:
 		out.Entry = &weftv1.PlanEntry_Peer{Peer: &weftv1.PlanPeer{Name: string(e.Peer.Name), Vtep: addrText(e.Peer.VTEP)}}
+	case e.Tunnel != nil:
+		out.Entry = &weftv1.PlanEntry_Tunnel{Tunnel: tunnelToProto(e.Tunnel)}
+	case e.Hop != nil:
+		out.Entry = &weftv1.PlanEntry_Hop{Hop: &weftv1.PlanHop{Node: string(e.Hop.Node), Vtep: addrText(e.Hop.VTEP), Via: string(e.Hop.Via)}}
+	case e.Placement != nil:
+		out.Entry = &weftv1.PlanEntry_Placement{Placement: &weftv1.PlanPlacement{Node: string(e.Placement.Node), Identity: uint32(e.Placement.Identity)}}
 	case e.Network != nil:
 		out.Entry = &weftv1.PlanEntry_Network{Network: networkToProto(e.Network)}
 	case e.Identity != nil:
@@ -54,7 +61,7 @@ func ToProtos(entries []plan.Entry) []*weftv1.PlanEntry {
 
 func networkToProto(n *plan.Network) *weftv1.PlanNetwork {
 	out := &weftv1.PlanNetwork{
-		Id: uint32(n.ID), Tenant: n.Ref.Tenant, Name: n.Ref.Name, Hosted: n.Hosted,
+		Id: uint32(n.ID), Tenant: n.Ref.Tenant, Name: n.Ref.Name, Hosted: n.Hosted, Encrypted: n.Encrypted,
 		Blocks: blocksToProto(n.Blocks), Peers: numbers(n.Peers), Reserved: texts(n.Reserved),
 	}
 	for _, s := range n.Subnets {

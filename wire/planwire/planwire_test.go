@@ -1,6 +1,7 @@
 package planwire_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,11 @@ func TestFromProtoRefuses(t *testing.T) {
 	route := func(prefix, node string) *weftv1.PlanEntry {
 		return &weftv1.PlanEntry{Key: "route/7/10.0.0.0/26", Entry: &weftv1.PlanEntry_Route{Route: &weftv1.PlanRoute{Network: 7, Prefix: prefix, Node: node, Vtep: "192.0.2.1", Subnet: "web"}}}
 	}
+	tunnel := func(change func(*weftv1.PlanTunnel)) *weftv1.PlanEntry {
+		t := &weftv1.PlanTunnel{Name: "n2", Vtep: "100.92.0.2", Probe: "100.92.128.2", End: &weftv1.PlanTunnelEnd{Key: bytes.Repeat([]byte{1}, 32), Endpoint: "192.0.2.2:51820"}}
+		change(t)
+		return &weftv1.PlanEntry{Key: "tunnel/n2", Entry: &weftv1.PlanEntry_Tunnel{Tunnel: t}}
+	}
 	rows := []struct {
 		name  string
 		entry *weftv1.PlanEntry
@@ -85,6 +91,15 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"no content", &weftv1.PlanEntry{Key: "peer/n2"}, "no content"},
 		{"empty content", &weftv1.PlanEntry{Key: "peer/n2", Entry: &weftv1.PlanEntry_Peer{}}, "name is missing"},
 		{"another's key", &weftv1.PlanEntry{Key: "peer/n2", Entry: &weftv1.PlanEntry_Peer{Peer: &weftv1.PlanPeer{Name: "n3", Vtep: "192.0.2.1"}}}, `has the content of "peer/n3"`},
+		{"tunnel without a key", tunnel(func(t *weftv1.PlanTunnel) { t.End = nil }), "end: no key of 32 bytes"},
+		{"tunnel with a short key", tunnel(func(t *weftv1.PlanTunnel) { t.End.Key = t.End.Key[:31] }), "end: no key of 32 bytes"},
+		{"tunnel with a key of zeros", tunnel(func(t *weftv1.PlanTunnel) { t.End.Key = make([]byte, 32) }), "end: no key of 32 bytes"},
+		{"endpoint without a port", tunnel(func(t *weftv1.PlanTunnel) { t.End.Endpoint = "192.0.2.2" }), "end: endpoint"},
+		{"endpoint of port 0", tunnel(func(t *weftv1.PlanTunnel) { t.End.Endpoint = "192.0.2.2:0" }), "end: endpoint"},
+		{"next key is the key", tunnel(func(t *weftv1.PlanTunnel) { t.Next = t.End }), "next: the key"},
+		{"probe is the vtep", tunnel(func(t *weftv1.PlanTunnel) { t.Probe = t.Vtep }), "probe:"},
+		{"hop by itself", &weftv1.PlanEntry{Key: "hop/n2", Entry: &weftv1.PlanEntry_Hop{Hop: &weftv1.PlanHop{Node: "n2", Vtep: "100.92.0.2", Via: "n2"}}}, "its own relay"},
+		{"placement of nothing", &weftv1.PlanEntry{Key: "placement/n2/0x000000", Entry: &weftv1.PlanEntry_Placement{Placement: &weftv1.PlanPlacement{Node: "n2"}}}, "identity"},
 		{"no tier", rule(func(r *weftv1.PlanRule) { r.Tier = 0 }), "tier: 0"},
 		{"unknown action", rule(func(r *weftv1.PlanRule) { r.Action = 4 }), "action: 4"},
 		{"any subject and some", rule(func(r *weftv1.PlanRule) { r.SubjectIds = []uint32{1} }), "subject_any with"},
