@@ -78,8 +78,10 @@ func checkNothingLeft(t *testing.T, r *Record) {
 }
 
 func showLogs(t *testing.T, r *Record) {
+	shown := map[string]bool{} // processes that were started again write into the same log
 	for _, p := range r.Processes {
-		if strings.Contains(p.Name, "weft-") {
+		if strings.Contains(p.Name, "weft-") && !shown[p.Log] {
+			shown[p.Log] = true
 			t.Logf("%s: %s", p.Name, tail(p.Log))
 		}
 	}

@@ -26,7 +26,8 @@ type Process struct {
 // markEnv marks all processes that a lab started, for the moment between start and record.
 const markEnv = "WEFT_LAB_DIR"
 
-// startTime returns a live process's start time; ok is false for one that ended, a zombie included.
+// startTime returns a live process's start time; ok is false for one that ended, a zombie included. A process whose first
+// thread has ended shows as a zombie while others still end: until the last one is gone, it holds its files and locks.
 func startTime(pid int) (start uint64, ok bool) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -35,11 +36,17 @@ func startTime(pid int) (start uint64, ok bool) {
 	// The command's name stands in parentheses and may hold anything; field 3 follows it.
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 	const state, startField = 0, 22 - 3
-	if len(fields) <= startField || fields[state] == "Z" || fields[state] == "X" {
+	if len(fields) <= startField || fields[state] == "X" || fields[state] == "Z" && !hasOtherThreads(pid) {
 		return 0, false
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	return start, err == nil
+}
+
+// hasOtherThreads reports whether a process has threads beside its first one.
+func hasOtherThreads(pid int) bool {
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err == nil && len(threads) > 1
 }
 
 // Alive reports whether the process still runs.

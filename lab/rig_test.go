@@ -3,9 +3,13 @@ package lab
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +93,56 @@ func TestStopKnowsOtherProcesses(t *testing.T) {
 	}
 	if err := stop([]Process{other}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A process that is killed shows as a zombie before its last thread has let go of its files.
+func TestProcessWithoutItsFirstThreadIsAlive(t *testing.T) {
+	if os.Getenv("WEFT_TEST_HELPER") != "" {
+		endFirstThread()
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcessWithoutItsFirstThreadIsAlive$")
+	cmd.Env = append(os.Environ(), "WEFT_TEST_HELPER=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	p := Process{Name: "helper", PID: cmd.Process.Pid}
+	p.Start, _ = startTime(p.PID)
+	zombie := func() bool {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.PID), "stat"))
+		return err == nil && strings.Contains(string(text), ") Z ")
+	}
+	for deadline := time.Now().Add(10 * time.Second); !zombie(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the helper's first thread does not end")
+		}
+	}
+	if !p.Alive() {
+		t.Error("a process with threads left counts as gone")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if left := waitGone([]Process{p}, killTime); len(left) > 0 {
+		t.Error("a process without threads counts as alive")
+	}
+}
+
+// endFirstThread ends the process's first thread alone, and never returns.
+func endFirstThread() {
+	for {
+		go func() {
+			runtime.LockOSThread()
+			if syscall.Gettid() == os.Getpid() {
+				_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+			}
+			select {} // keeps its thread, so that another goroutine gets the first one
+		}()
+		time.Sleep(time.Millisecond)
 	}
 }
 
