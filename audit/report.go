@@ -13,13 +13,18 @@ import (
 // meaning.
 const ReportVersion = "audit.weft.dev/v1alpha1"
 
+// schemaBase starts the names of the documents' schemas.
+const schemaBase = "https://weft.dev/schema/audit/v1alpha1/"
+
 // Header starts each document.
 type Header struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
+	// Schema names the document's JSON Schema, as "weft audit schema" prints it.
+	Schema string `json:"schema"`
 }
 
-func header(kind string) Header { return Header{ReportVersion, kind} }
+func header(kind string) Header { return Header{ReportVersion, kind, schemaBase + kind + ".json"} }
 
 // RuleRef names a rule for people and programs.
 type RuleRef struct {

@@ -9,7 +9,8 @@ import (
 	"github.com/weftfabric/weft/topology"
 )
 
-// Workload is a declared workload: a Port, or a Workload of the lab that isn't attached to one.
+// Workload is a workload that is there: a declared Port, a Workload of the lab that isn't attached to one, or what a node
+// reports.
 type Workload struct {
 	Name    string // "tenant/name"
 	Network fabric.NetworkRef
@@ -18,6 +19,9 @@ type Workload struct {
 	// Addresses are fixed; a workload without any has addresses of its subnet.
 	Addresses []netip.Addr
 	Origin    topology.Origin
+	// Node is where it is attached, as far as that is known. Live says that nodes report it and no file declares it.
+	Node string
+	Live bool
 }
 
 // labDocument is what matters here of the lab's documents.

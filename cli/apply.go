@@ -136,12 +136,14 @@ func (a *app) planCommand() *cobra.Command {
 		prune    pruneFlags
 		format   formatFlag
 		detailed bool
+		reach    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE",
 		Short: "Show what an apply would change, and on which nodes",
 		Long: `Show which objects an apply of the same files would add, change or remove, field by field, and which
-nodes would get a new plan. Nothing is stored.
+nodes would get a new plan, and which connections would be allowed that are not now, or no longer. Nothing is
+stored.
 
 -o wide also lists the entries of each node's plan. With --detailed-exitcode the exit code is 4 when something
 would change, and 0 when nothing would.`,
@@ -153,6 +155,7 @@ would change, and 0 when nothing would.`,
 	files.register(cmd, "what would be applied")
 	prune.register(cmd)
 	format.register(cmd, output.Table, output.Wide, output.JSON, output.YAML)
+	cmd.Flags().BoolVar(&reach, "reach", true, "show the connections gained and lost; --reach=false leaves them out")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 4 when something would change")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
@@ -163,17 +166,23 @@ would change, and 0 when nothing would.`,
 		if err != nil {
 			return err
 		}
-		client, err := a.client(cmd)
+		client, err := a.dial(cmd)
 		if err != nil {
 			return err
 		}
-		res, err := call(cmd.Context(), a, client.Plan, &weftv1.PlanRequest{
+		res, err := call(cmd.Context(), a, client.Intent.Plan, &weftv1.PlanRequest{
 			Files: wireFiles(sources), Prune: prune.prune, ApplySet: prune.applySet,
 		})
 		if err != nil {
 			return err
 		}
-		if err := a.showPlan(of, res); err != nil {
+		p := planned{plan: res, sources: sources}
+		if reach && problemsOf(res.GetProblems()).Err() == nil && tallyOf(res.GetChanges()).any() {
+			if p.reach, p.unknown, err = p.compare(cmd.Context(), client.Audit); err != nil {
+				return explain(a.server(), err)
+			}
+		}
+		if err := a.showPlan(of, p); err != nil {
 			return err
 		}
 		if detailed && tallyOf(res.GetChanges()).any() {
@@ -182,33 +191,6 @@ would change, and 0 when nothing would.`,
 		return nil
 	}
 	return cmd
-}
-
-func (a *app) showPlan(format output.Format, res *weftv1.PlanResponse) error {
-	problems := problemsOf(res.GetProblems())
-	a.report(problems)
-	if format.ForScripts() {
-		if err := a.printMessage(format, res); err != nil {
-			return err
-		}
-	}
-	if errs := len(problems.Errors()); errs > 0 {
-		fmt.Fprintf(a.Stderr, "%s: an apply would be refused\n", count(errs, "error"))
-		return reported(ExitRefused)
-	}
-	if format.ForScripts() {
-		return nil
-	}
-	t := tallyOf(res.GetChanges())
-	if !t.any() {
-		fmt.Fprintf(a.Stdout, "nothing would change; revision %d\n", res.GetRevision())
-		return nil
-	}
-	a.writeChanges(res.GetChanges())
-	fmt.Fprintln(a.Stdout)
-	a.writeNodeChanges(res.GetNodes(), format == output.Wide)
-	fmt.Fprintf(a.Stdout, "\nan apply would make: %s; from revision %d\n", t, res.GetRevision())
-	return nil
 }
 
 // printMessage prints an API message for scripts.

@@ -7,74 +7,44 @@ import (
 
 	"github.com/weftfabric/weft/audit"
 	"github.com/weftfabric/weft/cli/output"
-	"github.com/weftfabric/weft/topology"
 )
 
 func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove and explain who can reach whom",
-		Long: `Answer questions about policy on files, offline: who can reach whom and by which rule. The answers are exact for the
-classes of workloads that are looked at, and computed from the rules that the fabric enforces.
+		Long: `Answer questions about policy: who can reach whom and by which rule. The answers are exact for the classes of workloads
+that are looked at, and computed from the rules that the fabric enforces.
 
-A class is a network with a set of labels. Declared Ports and the lab's Workloads make up classes, and so do label sets
-that policies mention and no declared workload has. docs/audit.md says what counts, and what is not covered.`,
-		Example: `  weft audit reach -f topology/
-  weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/`,
+Asked about are the controller's present state with the workloads that nodes report, a past revision (--revision), or
+files (-f), offline.
+
+A class is a network with a set of labels. Workloads that are declared or attached make up classes, and so do label sets
+that policies mention and no workload has. docs/audit.md says what counts, and what is not covered.`,
+		Example: `  weft audit reach
+  weft audit why acme/web-1 acme/db-1 tcp/5432
+  weft audit findings -f topology/`,
 	}
 	makeGroup(cmd)
 	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditDiffCommand(), a.auditVerifyCommand())
 	return cmd
 }
 
-// audited is what an audit starts from.
-type audited struct {
-	intent    *topology.Intent
-	workloads []audit.Workload
-	foreign   []topology.Document
-}
-
-// audited reads and checks the files.
-func (a *app) audited(cmd *cobra.Command, files filesFlag) (audited, error) {
-	sources, err := files.read(cmd, a)
-	if err != nil {
-		return audited{}, err
-	}
-	return a.load(sources)
-}
-
-// load checks sources; problems are reported, and errors end the command.
-func (a *app) load(sources []topology.Source) (audited, error) {
-	in := audited{}
-	var problems, more topology.Problems
-	in.intent, in.foreign, problems = topology.Load(sources)
-	if len(problems.Errors()) == 0 {
-		in.workloads, more = audit.WorkloadsOf(in.intent, in.foreign)
-		problems = append(problems, more...)
-	}
-	a.report(problems)
-	if errs := problems.Errors(); len(errs) > 0 {
-		fmt.Fprintf(a.Stderr, "%s; nothing to audit\n", count(len(errs), "error"))
-		return audited{}, reported(ExitRefused)
-	}
-	return in, nil
-}
-
 func (a *app) auditReachCommand() *cobra.Command {
 	var (
-		files  filesFlag
+		source sourceFlags
 		format formatFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "reach [FROM TO] -f FILE",
+		Use:   "reach [FROM TO]",
 		Short: "Show which connections policy allows, and by which rules",
 		Long: `Show the connections that policy allows between classes of workloads, all pairs or from FROM to TO. Pairs without
 any are left out; replies are not connections.
 
 FROM and TO are workloads (tenant/name) or classes (tenant/network:key=value,key=value; "tenant/network:" means all
 classes of the network). -o csv prints a matrix.`,
-		Example: `  weft audit reach -f topology/
-  weft audit reach acme/web-1 acme/db-1 -f topology/
+		Example: `  weft audit reach
+  weft audit reach acme/web-1 acme/db-1 --revision 41
   weft audit reach acme/prod:app=web acme/prod: -f topology/ -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
@@ -83,14 +53,14 @@ classes of the network). -o csv prints a matrix.`,
 			return nil
 		},
 	}
-	files.register(cmd, "what to audit")
+	source.register(cmd)
 	format.register(cmd, output.Table, output.JSON, output.CSV)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, files)
+		in, err := a.audited(cmd, source)
 		if err != nil {
 			return err
 		}
@@ -129,29 +99,29 @@ func (a *app) printReach(r audit.Reach) error {
 
 func (a *app) auditWhyCommand() *cobra.Command {
 	var (
-		files  filesFlag
+		source sourceFlags
 		format formatFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "why FROM TO SERVICE -f FILE",
+		Use:   "why FROM TO SERVICE",
 		Short: "Explain a decision tier by tier",
 		Long: `Explain what policy decides for connections from FROM to TO, tier by tier, with the file and line of each rule that
 matches. SERVICE is tcp/80, udp/53, sctp/7, icmp/8, icmp/3/4, icmpv6/128 or protocol/47.
 
 FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained. This is
 what policy says; whether switches carry it out is not looked at yet. The exit code doesn't depend on the verdict.`,
-		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432 -f topology/
+		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432
   weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json`,
 		Args: cobra.ExactArgs(3),
 	}
-	files.register(cmd, "what to audit")
+	source.register(cmd)
 	format.register(cmd, output.Text, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, files)
+		in, err := a.audited(cmd, source)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -11,42 +12,98 @@ import (
 )
 
 func (a *app) auditDiffCommand() *cobra.Command {
-	var format formatFlag
+	var (
+		files  filesFlag
+		format formatFlag
+	)
 	cmd := &cobra.Command{
-		Use:   "diff BEFORE AFTER",
+		Use:   "diff [BEFORE [AFTER]] [-f FILE]",
 		Short: "Show which connections a change gains and loses",
-		Long: `Compare two topologies, each a file or a directory: which connections policy allows after the change and not before,
-and the other way round. What the new policies say about the old workloads is told apart from what new, gone and changed
-workloads make of it. The exit code doesn't depend on what differs.`,
-		Example: `  weft audit diff topology/ proposed/
+		Long: `Compare two topologies: which connections policy allows after the change and not before, and the other way round. What
+the new policies say about the old workloads is told apart from what new, gone and changed workloads make of it. The exit
+code doesn't depend on what differs.
+
+BEFORE and AFTER are revisions of the controller's state (numbers), files or directories. AFTER is what -f names, or the
+controller's present state; BEFORE without being named is the controller's present state. Where files are compared with a
+controller's state they stand for the whole topology, and the workloads that nodes report, other than on Ports, stay as
+they are.`,
+		Example: `  weft audit diff -f proposed/
+  weft audit diff 41
+  weft audit diff 41 44
   weft audit diff topology/ proposed/ -o json`,
-		Args: cobra.ExactArgs(2),
+		Args: cobra.MaximumNArgs(2),
 	}
+	files.register(cmd, "what comes after")
 	format.register(cmd, output.Table, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
 		}
-		var sides [2]audit.Side
-		for i, path := range args {
-			sources, err := topology.ReadSources([]string{path}, a.Stdin)
-			if err != nil {
-				return refused("can't read the input: %w", err)
-			}
-			in, err := a.load(sources)
-			if err != nil {
-				return err
-			}
-			sides[i] = audit.Side{Intent: in.intent, Workloads: in.workloads}
+		if len(args)+min(len(files.paths), 1) == 0 || len(args) == 2 && len(files.paths) > 0 {
+			return usage(cmd, "name what to compare: BEFORE, BEFORE and AFTER, or -f FILE with what comes after")
 		}
-		d, err := audit.DiffOf(sides[0], sides[1])
+		before, after, err := a.compared(cmd, args, files)
+		if err != nil {
+			return err
+		}
+		d, err := audit.DiffOf(before, after)
 		if err != nil {
 			return refused("%w", err)
 		}
 		return a.print(of, d, func() error { return a.printDiff(d) })
 	}
 	return cmd
+}
+
+// compared returns both sides of a comparison.
+func (a *app) compared(cmd *cobra.Command, args []string, files filesFlag) (before, after audit.Side, err error) {
+	read := [2]func() (audited, error){
+		func() (audited, error) { return a.declared(cmd, 0) },
+		func() (audited, error) { return a.declared(cmd, 0) },
+	}
+	for i, arg := range args {
+		read[i] = func() (audited, error) { return a.compareWith(cmd, arg) }
+	}
+	if len(files.paths) > 0 {
+		read[1] = func() (audited, error) {
+			sources, err := files.read(cmd, a)
+			if err != nil {
+				return audited{}, err
+			}
+			return a.load(sources)
+		}
+	}
+	var sides [2]audited
+	for i := range read {
+		if sides[i], err = read[i](); err != nil {
+			return before, after, err
+		}
+	}
+	for i, in := range sides {
+		other := sides[1-i]
+		if in.state != nil || other.state == nil {
+			continue
+		}
+		side, err := audit.SideOf(in.intent, other.state.Attachments())
+		if err != nil {
+			return before, after, refused("%w", err)
+		}
+		sides[i].workloads = side.Workloads
+	}
+	return sides[0].side(), sides[1].side(), nil
+}
+
+// compareWith reads a revision, when a number is given, or files.
+func (a *app) compareWith(cmd *cobra.Command, arg string) (audited, error) {
+	if revision, err := strconv.ParseUint(arg, 10, 64); err == nil {
+		return a.declared(cmd, revision)
+	}
+	sources, err := topology.ReadSources([]string{arg}, a.Stdin)
+	if err != nil {
+		return audited{}, refused("can't read the input: %w", err)
+	}
+	return a.load(sources)
 }
 
 func (a *app) printDiff(d audit.Diff) error {

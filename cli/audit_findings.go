@@ -12,28 +12,28 @@ import (
 
 func (a *app) auditFindingsCommand() *cobra.Command {
 	var (
-		files  filesFlag
+		source sourceFlags
 		format formatFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "findings -f FILE",
+		Use:   "findings",
 		Short: "List rules that are shadowed, redundant, contradicting or too wide",
 		Long: `List what is questionable about the policies, with file and line: rules that never act, that change nothing, that
 contradict each other at one priority, that can match nobody, or that allow everyone everything; and workloads that no
 FirewallPolicy governs while the posture allows. Each label set that policies can tell apart is looked at, not only those
 of declared workloads. The exit code doesn't depend on what is found.`,
-		Example: `  weft audit findings -f topology/
+		Example: `  weft audit findings
   weft audit findings -f topology/ -o sarif > weft.sarif`,
 		Args: cobra.NoArgs,
 	}
-	files.register(cmd, "what to audit")
+	source.register(cmd)
 	format.register(cmd, output.Text, output.JSON, output.SARIF)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, files)
+		in, err := a.audited(cmd, source)
 		if err != nil {
 			return err
 		}

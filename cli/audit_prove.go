@@ -12,12 +12,12 @@ import (
 
 func (a *app) auditProveCommand() *cobra.Command {
 	var (
-		files      filesFlag
+		source     sourceFlags
 		assertions []string
 		format     formatFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "prove -f FILE [--assert FILE]",
+		Use:   "prove [--assert FILE]",
 		Short: "Prove assertions, or show what violates them",
 		Long: `Decide assertions about who can reach whom: never, only, always and maxExposure. They are documents of the kind
 Assertion, in files named with --assert or beside the topology.
@@ -25,11 +25,11 @@ Assertion, in files named with --assert or beside the topology.
 never and only hold for workloads that don't exist yet too, unless they say otherwise: each label set that the policies
 can tell apart is looked at. A violated assertion comes with the smallest packet that violates it, and the rules that it
 meets. The exit code is 1 when an assertion is violated or could not be decided.`,
-		Example: `  weft audit prove -f topology/ --assert assertions.yaml
+		Example: `  weft audit prove --assert assertions.yaml
   weft audit prove -f topology/ -o json`,
 		Args: cobra.NoArgs,
 	}
-	files.register(cmd, "what to audit")
+	source.register(cmd)
 	cmd.Flags().StringArrayVar(&assertions, "assert", nil, "assertions to decide: a file or a directory; may be repeated")
 	format.register(cmd, output.Table, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +37,7 @@ meets. The exit code is 1 when an assertion is violated or could not be decided.
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, files)
+		in, err := a.audited(cmd, source)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ type fakeController struct {
 	revision uint64
 	tokens   []*weftv1.TokenInfo
 	nodes    []*weftv1.NodeInfo
+	past     map[uint64]*weftv1.DeclaredResponse // by revision
 }
 
 // startController serves a fake controller on a unix socket until the test ends.
@@ -41,6 +42,7 @@ func startController(t testing.TB, socket string) {
 	f := &fakeController{objects: make(map[topology.Key]*weftv1.Object)}
 	mux := http.NewServeMux()
 	mux.Handle(weftv1connect.NewIntentServiceHandler(f))
+	mux.Handle(weftv1connect.NewAuditServiceHandler(fakeAudit{fakeController: f}))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -156,6 +158,7 @@ func (f *fakeController) Apply(_ context.Context, req *connect.Request[weftv1.Ap
 	if changed {
 		f.revision++
 		f.plan()
+		f.keep()
 	}
 	res.Revision, res.Applied = f.revision, true
 	return connect.NewResponse(res), nil
@@ -240,6 +243,7 @@ func (f *fakeController) Delete(_ context.Context, req *connect.Request[weftv1.D
 	}
 	f.revision++
 	f.plan()
+	f.keep()
 	res.Revision, res.Applied = f.revision, true
 	return connect.NewResponse(res), nil
 }
