@@ -13,6 +13,7 @@ const (
 	tableTrackIn  uint8 = 55
 	tableEgress   uint8 = 60 // the first of the policy tables: egress up to 63, ingress up to 67
 	tableIngress  uint8 = 64
+	tableTally    uint8 = 68
 	tableCommit   uint8 = 70
 
 	regFlags  = openflow.Reg0

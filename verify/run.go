@@ -61,7 +61,7 @@ func (r *run) resubmit(s *state, number uint8) {
 			r.leaf(t)
 			return
 		}
-		r.act(t, f.Actions)
+		r.act(t, f.does)
 	})
 }
 

@@ -11,6 +11,8 @@ import (
 // flow is a flow as the lookup needs it.
 type flow struct {
 	openflow.Flow
+	// does are the flow's actions that can matter to where packets go.
+	does []openflow.Action
 	// soft flows are members of conjunctions, and do nothing else.
 	soft bool
 	// effect names what the flow does, apart from registers that nobody reads: flows of one effect are as good as
@@ -63,7 +65,8 @@ type tables struct {
 // compileTables makes flows ready for lookups.
 func compileTables(flows []openflow.Flow) *tables {
 	t := &tables{}
-	unread := unreadRegisters(flows)
+	tallies := onlyTallies(flows)
+	unread := unreadRegisters(flows, tallies)
 	type place struct {
 		table    uint8
 		priority uint16
@@ -72,6 +75,7 @@ func compileTables(flows []openflow.Flow) *tables {
 	slots := make(map[place]int)
 	for i := range flows {
 		f := &flow{Flow: flows[i], number: i}
+		f.does = withoutNotes(f.Actions, tallies)
 		f.Match = f.Match.Canonical()
 		conjunctions := 0
 		for _, a := range f.Actions {
@@ -87,7 +91,7 @@ func compileTables(flows []openflow.Flow) *tables {
 			}
 		}
 		f.soft = conjunctions > 0 && conjunctions == len(f.Actions)
-		f.effect = effectOf(f.Actions, unread)
+		f.effect = effectOf(f.does, unread)
 		t.flows = append(t.flows, f)
 	}
 	slices.SortStableFunc(t.flows, compareRank)
@@ -212,13 +216,16 @@ func (s *state) match(f *flow) (result truth, terms cube, trouble string) {
 	return result, terms, trouble
 }
 
-// unreadRegisters returns the registers that no flow reads, other than into a connection's label.
-func unreadRegisters(flows []openflow.Flow) map[openflow.Field]bool {
+// unreadRegisters returns the registers that no flow reads, other than into a connection's label or to count.
+func unreadRegisters(flows []openflow.Flow, tallies bool) map[openflow.Field]bool {
 	out := make(map[openflow.Field]bool)
 	for r := openflow.Reg0; r <= openflow.Reg15; r++ {
 		out[r] = true
 	}
 	for _, f := range flows {
+		if tallies && f.Table == tableTally {
+			continue
+		}
 		for _, m := range f.Match.Canonical() {
 			delete(out, m.Field)
 		}

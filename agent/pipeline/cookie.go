@@ -35,6 +35,7 @@ const (
 	KindRule                       // a row that decides; Object is the rule's id
 	KindClause                     // a row that is a member of conjunctions; Object is the network's number
 	KindQuestion                   // a row that hands packets to the agent; Object is the network's number, or 0
+	KindTally                      // a row that counts what a rule decided; Object is the rule's id
 )
 
 // dropBase is the first value of the 16 bits that is a reason, not a kind.

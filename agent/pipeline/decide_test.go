@@ -29,6 +29,7 @@ func tableGen(n fabric.NetworkID, firstID firewall.RuleID) *rapid.Generator[fire
 				Direction: rapid.SampledFrom([]firewall.Direction{firewall.Ingress, firewall.Egress}).Draw(t, "direction"),
 				Action:    rapid.SampledFrom(actions).Draw(t, "action"),
 				Order:     firewall.Order{Priority: rapid.IntRange(0, 1).Draw(t, "priority"), Policy: "p", Index: i},
+				Log:       rapid.Bool().Draw(t, "log"),
 			}
 			if r.Subject.Any = rapid.Bool().Draw(t, "any subject"); !r.Subject.Any {
 				r.Subject.IDs = sortedSubset(t, identities)
@@ -80,10 +81,13 @@ type place struct {
 
 // TestTraceAgreesWithDecide holds the switch against the meaning of policy: random tables, every pair of places,
 // several services; the verdict must be that of firewall.Decide, and the rule that denies one that does so at the
-// same stage (of consecutive rules that deny, the switch may name another than the first).
+// same stage (of consecutive rules that deny, the switch may name another than the first). Rules log at random, which
+// must not matter.
 func TestTraceAgreesWithDecide(t *testing.T) {
 	s := startOVS(t, 5)
+	s.ofctl(t, "", "add-meter", fmt.Sprintf("meter=%d pktps bands=type=drop rate=1", pipeline.LogMeter))
 	base := fixture()
+	base.Plan.Settings.LogDenials = true
 	end := func(n fabric.NetworkID, id fabric.Identity, a string) firewall.Endpoint {
 		return firewall.Endpoint{Network: n, Identity: id, Addr: addr(a)}
 	}

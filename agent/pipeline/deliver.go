@@ -34,12 +34,15 @@ func commit(reg openflow.Field, exec ...openflow.Action) openflow.Action {
 	return openflow.CT{Commit: true, ZoneSrc: openflow.Subfield{Field: reg, Bits: 16}, Exec: exec}
 }
 
-// decided writes the rules that allowed a connection into its label, and that policy has confirmed it.
+// decided writes into a connection's label the rules that allowed it, whom they were asked about, and that policy has
+// confirmed it.
 func decided() []openflow.Action {
 	return []openflow.Action{
 		setPending(false),
 		openflow.Move{Src: openflow.Whole(regEgressRule), Dst: openflow.Subfield{Field: openflow.CTLabel, Bits: 32}},
 		openflow.Move{Src: openflow.Whole(regIngressRule), Dst: openflow.Subfield{Field: openflow.CTLabel, Offset: 32, Bits: 32}},
+		openflow.Move{Src: openflow.Subfield{Field: regSrcIdentity, Bits: identityBits}, Dst: openflow.Subfield{Field: openflow.CTLabel, Offset: 64, Bits: identityBits}},
+		openflow.Move{Src: openflow.Subfield{Field: regDstIdentity, Bits: identityBits}, Dst: openflow.Subfield{Field: openflow.CTLabel, Offset: 64 + identityBits, Bits: identityBits}},
 	}
 }
 

@@ -20,7 +20,7 @@ func stages(d firewall.Direction) []Table {
 	return out
 }
 
-func policyBase(o *flowsOf) {
+func policyBase(o *flowsOf, s Settings) {
 	// One row for each label set serves both ends: look up the source, keep the answer, look up the destination.
 	o.add(TableIdentity, 0, nil,
 		move(regSrcIdentity, regScratch), to(TableKnown),
@@ -32,6 +32,7 @@ func policyBase(o *flowsOf) {
 	o.add(TableTurn, 200, when(flags(both|flagTurned, both|flagTurned)), to(TableSwap), to(TablePlatformEgress))
 	o.add(TableTurn, 100, when(flags(both, both)), to(TablePlatformEgress))
 	o.drop(TableTurn, 0, DropUnknownIdentity)
+	o.copyLast(s)
 	swapBase(o)
 
 	for _, d := range []firewall.Direction{firewall.Egress, firewall.Ingress} {
@@ -40,6 +41,7 @@ func policyBase(o *flowsOf) {
 			o.add(t, 0, nil, to(tables[i+1]))
 		}
 		o.drop(tables[len(tables)-1], 0, DropPostureDeny)
+		o.copyLast(s)
 	}
 }
 
@@ -76,7 +78,7 @@ func identityKnown(o *flowsOf, id plan.Identity) {
 
 // policyFlows lowers a network's rules. Rows that are members of several conjunctions become one flow.
 func policyFlows(t firewall.Table) []openflow.Flow {
-	var flows []openflow.Flow
+	flows := tallyFlows(t)
 	place := make(map[dataplane.Key]int)
 	for _, e := range firewall.Compile(t) {
 		for _, f := range entryFlows(e) {
@@ -182,22 +184,24 @@ func serviceMatch(f family, s firewall.ServiceMatch) []openflow.FieldMatch {
 	return match
 }
 
-// entryActions returns what a row does, and its cookie.
+// entryActions returns what a row does, and its cookie. A row that decides notes its rule, has it counted, and goes on;
+// one that denies goes nowhere.
 func entryActions(e firewall.Entry) (Cookie, []openflow.Action) {
 	if e.Clause.Count > 0 {
 		return Cookie{Kind: KindClause, Object: uint32(e.Network)},
 			[]openflow.Action{openflow.Conjunction{ID: uint32(e.Rule), Clause: e.Clause.Index, Count: e.Clause.Count}}
 	}
 	rule := Cookie{Kind: KindRule, Object: uint32(e.Rule)}
+	counted := []openflow.Action{openflow.Set(ruleRegister(e.Direction), uint64(e.Rule)), to(TableTally)}
 	switch {
 	case e.Action == firewall.Allow && e.Direction == firewall.Egress:
-		return rule, []openflow.Action{openflow.Set(regEgressRule, uint64(e.Rule)), to(TablePlatformIngress)}
+		return rule, append(counted, to(TablePlatformIngress))
 	case e.Action == firewall.Allow:
-		return rule, []openflow.Action{openflow.Set(regIngressRule, uint64(e.Rule)), to(TableCommit)}
+		return rule, append(counted, to(TableCommit))
 	case e.Action == firewall.Pass && e.Tier < firewall.Posture:
-		return rule, []openflow.Action{to(policyTable(e.Direction, e.Tier+1))}
+		return rule, append(counted, to(policyTable(e.Direction, e.Tier+1)))
 	case e.Tier == firewall.Posture:
-		return Cookie{Drop: DropPostureDeny, Object: uint32(e.Rule)}, nil
+		return Cookie{Drop: DropPostureDeny, Object: uint32(e.Rule)}, counted
 	}
-	return Cookie{Drop: DropPolicyDeny, Object: uint32(e.Rule)}, nil
+	return Cookie{Drop: DropPolicyDeny, Object: uint32(e.Rule)}, counted
 }

@@ -42,8 +42,9 @@ const (
 	ctTracked     uint64 = 0x20
 )
 
-// The connection's label: bits 0-31 the egress rule, 32-63 the ingress rule, 127 "pending": sent to a peer,
-// and not yet confirmed by policy there.
+// The connection's label: bits 0-31 the egress rule, 32-63 the ingress rule, 64-87 the identity of whoever sent the
+// packet that policy decided about, 88-111 that of the local workload which it was for, 127 "pending": sent to a peer, and
+// not yet confirmed by policy there.
 const ctLabelPending uint64 = 1 << 63 // within the upper half
 
 // The protocol numbers that the tables name (IANA).

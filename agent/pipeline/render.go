@@ -20,11 +20,13 @@ type Settings struct {
 	VirtualMAC fabric.MAC
 	// TunnelPort is the VXLAN port's OpenFlow number; 0 while there is none.
 	TunnelPort uint32
+	// LogDenials has what is denied without a rule copied to the agent.
+	LogDenials bool
 }
 
 // SettingsOf returns the settings of an input.
 func SettingsOf(in Input) Settings {
-	return Settings{Self: in.Plan.Name, VirtualMAC: in.Plan.Settings.VirtualMAC, TunnelPort: in.TunnelPort}
+	return Settings{Self: in.Plan.Name, VirtualMAC: in.Plan.Settings.VirtualMAC, TunnelPort: in.TunnelPort, LogDenials: in.Plan.Settings.LogDenials}
 }
 
 // OwnerKind is a sort of object that flows come from.
@@ -138,7 +140,7 @@ func renderBase(s Settings) []openflow.Flow {
 	dhcpBase(o)
 	trackBase(o)
 	routeBase(o)
-	policyBase(o)
+	policyBase(o, s)
 	deliverBase(o, s)
 	return o.flows
 }

@@ -28,6 +28,7 @@ const (
 	TableKnown     Table = 57 // one row for each label set, and returns
 	TableIdentity  Table = 58 // both ends' identities must be known
 	TableTurn      Table = 59 // replies that nobody allowed yet: look at their connection's first direction
+	TableTally     Table = 68 // counts what each rule decided, copies what is to be logged, and returns
 	TableSwap      Table = 69 // swaps both ends of a packet, and returns
 	TableCommit    Table = 70 // remember an allowed connection
 	TableDeliver   Table = 80 // output
@@ -52,7 +53,7 @@ func Tables() []Table {
 		TableTranslate, TableRoute, TableLocate, TableTrackIn, TableState, TableKnown, TableIdentity, TableTurn,
 		TablePlatformEgress, TableTenantEgress, TableBaselineEgress, TablePostureEgress,
 		TablePlatformIngress, TableTenantIngress, TableBaselineIngress, TablePostureIngress,
-		TableSwap, TableCommit, TableDeliver,
+		TableTally, TableSwap, TableCommit, TableDeliver,
 	}
 }
 
@@ -107,6 +108,8 @@ func (t Table) String() string {
 		return "BaselineIngress"
 	case TablePostureIngress:
 		return "PostureIngress"
+	case TableTally:
+		return "Tally"
 	case TableSwap:
 		return "Swap"
 	case TableCommit:
