@@ -44,6 +44,7 @@ var rules = []rule{
 		module + "agent", "github.com/vishvananda/netlink", "github.com/ovn-kubernetes/libovsdb", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"}},
 	{why: "agent and command line link no store", roots: []string{"agent", "cmd/weft", "cmd/weft-agent"}, never: []string{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/server/v3/embed"}},
+	{why: "passing questions on needs neither store nor plans", roots: []string{"controller/observe"}, only: []string{"fabric", "wire/weftpb"}},
 	{why: "the controller touches no node", roots: []string{"controller", "cmd/weft-controller"}, never: []string{
 		"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "github.com/ovn-kubernetes/libovsdb", module + "agent"}},
 }

@@ -49,6 +49,8 @@ func nodeCalls(c weftv1connect.NodeServiceClient) map[string]func(context.Contex
 		"BindPort":         call(c.BindPort, &weftv1.BindPortRequest{}),
 		"ReleasePort":      call(c.ReleasePort, &weftv1.ReleasePortRequest{}),
 		"RenewCertificate": call(c.RenewCertificate, &weftv1.RenewCertificateRequest{}),
+		"WatchQuestions":   stream(c.WatchQuestions, &weftv1.WatchQuestionsRequest{}),
+		"Answer":           call(c.Answer, &weftv1.AnswerRequest{}),
 	}
 }
 
@@ -94,6 +96,15 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 	for name, c := range nodeCalls(weftv1connect.NewNodeServiceClient(anybody, f.server)) {
 		t.Run("anybody calls "+name, func(t *testing.T) { wantCode(t, c(f.ctx()), connect.CodeUnauthenticated) })
+	}
+	inspect := &weftv1.InspectRequest{}
+	wantCode(t, stream(member.Observe.Inspect, inspect)(f.ctx()), connect.CodePermissionDenied)
+	wantCode(t, stream(weftv1connect.NewObserveServiceClient(anybody, f.server).Inspect, inspect)(f.ctx()), connect.CodeUnauthenticated)
+	for name, c := range map[string]*apiclient.Client{"admin": remoteAdmin, "node": member} {
+		t.Run(name+" calls as a controller", func(t *testing.T) {
+			wantCode(t, call(c.Peer.Holds, &weftv1.HoldsRequest{})(f.ctx()), connect.CodePermissionDenied)
+			wantCode(t, stream(c.Peer.Relay, &weftv1.RelayRequest{})(f.ctx()), connect.CodePermissionDenied)
+		})
 	}
 	declared := &weftv1.DeclaredRequest{}
 	wantCode(t, call(member.Audit.Declared, declared)(f.ctx()), connect.CodePermissionDenied)

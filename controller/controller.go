@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weftfabric/weft/controller/api"
+	"github.com/weftfabric/weft/controller/observe"
 	"github.com/weftfabric/weft/controller/pki"
 	"github.com/weftfabric/weft/controller/planner"
 	"github.com/weftfabric/weft/controller/store"
@@ -80,8 +81,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	view := s.View()
 	plans, history := planner.New(view), api.NewHistory(view)
+	router := &observe.Router{Hub: observe.NewHub(), Peers: peers{s, ca, cfg.Now}.dial, Presence: api.Presence(s, cfg.Now)}
 	services := api.Config{
-		Store: s, Planner: plans, History: history, CA: ca, Log: cfg.Log, Version: cfg.Version, StoreName: cfg.storeName(), Now: cfg.Now,
+		Store: s, Planner: plans, History: history, CA: ca, Observe: router, Log: cfg.Log, Version: cfg.Version, StoreName: cfg.storeName(), Now: cfg.Now,
 	}
 	l, err := cfg.listen(ca, services)
 	if err != nil {
@@ -119,6 +121,7 @@ func (cfg Config) self(listen net.Addr) (store.Controller, error) {
 	c := store.Controller{ID: rand.Text(), Name: cfg.Name, Version: cfg.Version, Started: time.Now()}
 	if listen != nil {
 		c.Listen = listen.String()
+		c.Reach = reach(listen, cfg.Advertise)
 	}
 	if c.Name != "" {
 		return c, nil

@@ -1,6 +1,6 @@
 // Package uplink is the agent's side of NodeService: domain types in and out, no envelopes. Errors carry their
 // Connect code. It knows several controllers of one fabric and moves on to the next when one fails. It owns no
-// goroutine.
+// goroutines but those that TakeQuestions waits for.
 package uplink
 
 import (

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/weftfabric/weft/controller/observe"
 	"github.com/weftfabric/weft/controller/pki"
 	"github.com/weftfabric/weft/controller/planner"
 	"github.com/weftfabric/weft/controller/store"
@@ -30,6 +31,7 @@ type Config struct {
 	Planner *planner.Planner
 	History *History
 	CA      *pki.CA
+	Observe *observe.Router
 	Log     *slog.Logger
 	Version string
 	// StoreName says where the state is, for people: "embedded", or the endpoints.
@@ -42,6 +44,7 @@ func LocalHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
 	mux.Handle(auditHandler(cfg))
+	mux.Handle(observeHandler(cfg))
 	return local(mux)
 }
 
@@ -50,6 +53,9 @@ func RemoteHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(intentHandler(cfg))
 	mux.Handle(auditHandler(cfg))
+	mux.Handle(observeHandler(cfg))
+	peerPath, peers := weftv1connect.NewPeerServiceHandler(&peerService{cfg}, options(maxNodeRequest))
+	mux.Handle(peerPath, guarded(peersOnly, peers))
 	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams()}, options(maxNodeRequest))
 	mux.Handle(path, guarded(inContact(cfg.Store, membersOnly(cfg.Store)), nodes))
 	// Anybody may ask to join: the token decides.
@@ -59,6 +65,11 @@ func RemoteHandler(cfg Config) http.Handler {
 
 func intentHandler(cfg Config) (string, http.Handler) {
 	path, h := weftv1connect.NewIntentServiceHandler(&intentService{cfg}, options(maxRequest))
+	return path, guarded(inContact(cfg.Store, adminsOnly), h)
+}
+
+func observeHandler(cfg Config) (string, http.Handler) {
+	path, h := weftv1connect.NewObserveServiceHandler(&observeService{cfg}, options(maxRequest))
 	return path, guarded(inContact(cfg.Store, adminsOnly), h)
 }
 

@@ -1,7 +1,8 @@
 // Package pki is the fabric's own certificate authority: it makes the CA, and the certificates of
 // controllers, nodes and admins, and it makes and checks join tokens.
 //
-// A certificate's role stands in its only URI: weft://node/NAME, weft://admin/NAME or weft://controller.
+// A certificate's role stands in its only URI: weft://node/NAME, weft://admin/NAME,
+// weft://controller, or weft://peer for a controller that calls another one.
 // Keys are ECDSA P-256. The package does no I/O; time and randomness come in as arguments.
 package pki
 
@@ -25,6 +26,7 @@ const (
 	AdminValidity      = 365 * 24 * time.Hour
 	NodeValidity       = 30 * 24 * time.Hour
 	ControllerValidity = 30 * 24 * time.Hour
+	PeerValidity       = time.Hour
 	// backdate allows for clocks that are late.
 	backdate = 5 * time.Minute
 )

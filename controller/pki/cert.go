@@ -27,12 +27,14 @@ const (
 	RoleAdmin      Role = "admin"
 	RoleNode       Role = "node"
 	RoleController Role = "controller"
+	// RolePeer is a controller that calls another one.
+	RolePeer Role = "peer"
 )
 
 // Subject is whom a certificate speaks for.
 type Subject struct {
 	Role Role
-	Name string // of the node or the admin; empty for controllers
+	Name string // of the node or the admin; empty for controllers and peers
 }
 
 // String returns the subject's URI.
@@ -58,7 +60,7 @@ func SubjectOf(cert *x509.Certificate) (Subject, error) {
 		if err := fabric.CheckName(s.Name); err != nil {
 			return Subject{}, fmt.Errorf("the certificate's %s: %w", s.Role, err)
 		}
-	case RoleController:
+	case RoleController, RolePeer:
 	default:
 		return Subject{}, fmt.Errorf("the certificate's role %q is not known", s.Role)
 	}

@@ -33,6 +33,7 @@ type Controller struct {
 	ID      string    `json:"-"` // of the process
 	Name    string    `json:"name"`
 	Listen  string    `json:"listen,omitempty"`
+	Reach   []string  `json:"reach,omitempty"` // addresses under which others may reach it, host:port
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 }

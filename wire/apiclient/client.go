@@ -43,7 +43,11 @@ type Client struct {
 	Server string
 	Intent weftv1connect.IntentServiceClient
 	Audit  weftv1connect.AuditServiceClient
-	Node   weftv1connect.NodeServiceClient
+	// Observe asks running nodes.
+	Observe weftv1connect.ObserveServiceClient
+	Node    weftv1connect.NodeServiceClient
+	// Peer is for controllers.
+	Peer weftv1connect.PeerServiceClient
 
 	join      weftv1connect.JoinServiceClient
 	transport *http.Transport
@@ -135,10 +139,12 @@ func assemble(server, base string, t *http.Transport) *Client {
 	deadline := connect.WithInterceptors(connect.UnaryInterceptorFunc(withDeadline))
 	return &Client{
 		Server: server, transport: t,
-		Intent: weftv1connect.NewIntentServiceClient(h, base, deadline),
-		Audit:  weftv1connect.NewAuditServiceClient(h, base, deadline),
-		Node:   weftv1connect.NewNodeServiceClient(h, base, deadline),
-		join:   weftv1connect.NewJoinServiceClient(h, base, deadline),
+		Intent:  weftv1connect.NewIntentServiceClient(h, base, deadline),
+		Audit:   weftv1connect.NewAuditServiceClient(h, base, deadline),
+		Node:    weftv1connect.NewNodeServiceClient(h, base, deadline),
+		Observe: weftv1connect.NewObserveServiceClient(h, base, deadline),
+		Peer:    weftv1connect.NewPeerServiceClient(h, base, deadline),
+		join:    weftv1connect.NewJoinServiceClient(h, base, deadline),
 	}
 }
 
