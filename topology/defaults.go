@@ -13,6 +13,7 @@ const (
 	DefaultNodeBlockIPv4 = 26
 	DefaultNodeBlockIPv6 = 122
 	DefaultPosture       = Allow
+	DefaultWireGuardPort = 51820 // as wg-quick(8) examples have it; none is assigned
 )
 
 // DefaultPriority is the priority of a policy that names none.
@@ -20,6 +21,10 @@ const DefaultPriority = 500
 
 // DefaultVirtualMAC is the MAC with which the fabric answers: "wft" within the locally administered range.
 func DefaultVirtualMAC() fabric.MAC { return fabric.MAC{0x02, 0x77, 0x65, 0x66, 0x74, 0x01} }
+
+// DefaultVTEPs is within 100.64.0.0/10, which is neither the internet's nor, by RFC 6598, a private network's, so
+// that it meets no tenant's and hardly any site's addresses; 32766 nodes have room.
+func DefaultVTEPs() netip.Prefix { return netip.MustParsePrefix("100.92.0.0/16") }
 
 // DefaultIgnoredLabels are the keys that differ per workload by their nature: the lab's own, and those that
 // Kubernetes controllers set on each of their pods.
@@ -72,6 +77,12 @@ func (s *FabricSpec) applyDefaults() {
 	setDefault(&s.Posture, DefaultPosture)
 	setDefault(&s.NodeBlock.IPv4, DefaultNodeBlockIPv4)
 	setDefault(&s.NodeBlock.IPv6, DefaultNodeBlockIPv6)
+	setDefault(&s.Encryption.Mode, EncryptionNone)
+	setDefault(&s.Overlay.Type, OverlayMesh)
+	if s.Encryption.Mode == EncryptionWireGuard {
+		setDefault(&s.Encryption.Port, DefaultWireGuardPort)
+		setDefault(&s.Overlay.VTEPs, DefaultVTEPs())
+	}
 	if s.IgnoredLabels == nil {
 		s.IgnoredLabels = DefaultIgnoredLabels()
 	}

@@ -65,6 +65,11 @@ type FabricSpec struct {
 	IgnoredLabels []string `json:"ignoredLabels,omitzero"`
 	// LogDenials has every connection logged that policy denies.
 	LogDenials bool `json:"logDenials,omitzero"`
+	// Encryption says how packets travel between the nodes, and Overlay along which tunnels.
+	Encryption Encryption `json:"encryption,omitzero"`
+	Overlay    Overlay    `json:"overlay,omitzero"`
+	// StrictIdentity makes nodes accept from each other only identities that the controller placed there.
+	StrictIdentity bool `json:"strictIdentity,omitzero"`
 }
 
 // NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones: see BlockLease.
@@ -100,6 +105,8 @@ type NetworkSpec struct {
 	Subnets []Subnet `json:"subnets"`
 	// Posture overrides the tenant's posture.
 	Posture Action `json:"posture,omitzero"`
+	// Encryption is what the network asks of the tunnels between nodes.
+	Encryption NetworkEncryption `json:"encryption,omitzero"`
 }
 
 // Subnet is a range of a network's addresses: one IPv4 prefix, one IPv6 prefix, or one of each.

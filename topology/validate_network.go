@@ -27,6 +27,7 @@ func (v *validator) fabric(o *Object) {
 		v.errorf(o, "spec.underlayMTU", "is %d, out of range %d-%d", s.UnderlayMTU, minUnderlayMTU, maxUnderlayMTU)
 	}
 	v.posture(o, s.Posture)
+	v.encryption(o)
 	if b := s.NodeBlock.IPv4; b < 16 || b > maxLeaseIPv4 {
 		v.errorf(o, "spec.nodeBlock.ipv4", "is %d, out of range 16-%d", b, maxLeaseIPv4)
 	}
@@ -52,6 +53,7 @@ func (v *validator) posture(o *Object, a Action) {
 
 func (v *validator) network(o *Object) {
 	v.posture(o, o.Network.Spec.Posture)
+	v.networkEncryption(o)
 	subnets := o.Network.Spec.Subnets
 	switch {
 	case len(subnets) == 0:
