@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -58,31 +59,16 @@ func openTap(name string) (*os.File, error) {
 	return tap, nil
 }
 
-// SetAddress gives a link of the node exactly one IPv4 address, and sets it up. A link that isn't there is os.ErrNotExist.
-func (h *Host) SetAddress(name string, address netip.Prefix, mtu int) error {
+// SetAddresses gives a link of the node exactly these IPv4 addresses, and sets it up. A link that isn't there is
+// os.ErrNotExist.
+func (h *Host) SetAddresses(name string, addresses []netip.Prefix, mtu int) error {
 	return h.onNode(func() error {
 		link, err := linkNamed(name, "on the node")
 		if err != nil {
 			return err
 		}
-		have, err := netlink.AddrList(link, netlink.FAMILY_V4)
-		if err != nil {
-			return fmt.Errorf("list the addresses of %s: %w", name, err)
-		}
-		present := false
-		for _, a := range have {
-			if a.IPNet.String() == address.String() {
-				present = true
-				continue
-			}
-			if err := netlink.AddrDel(link, &a); err != nil {
-				return fmt.Errorf("take address %s from %s: %w", a.IPNet, name, err)
-			}
-		}
-		if !present {
-			if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
-				return fmt.Errorf("give %s the address %s: %w", name, address, err)
-			}
+		if err := setAddresses(link, addresses); err != nil {
+			return err
 		}
 		if link.Attrs().MTU != mtu {
 			if err := netlink.LinkSetMTU(link, mtu); err != nil {
@@ -94,6 +80,30 @@ func (h *Host) SetAddress(name string, address netip.Prefix, mtu int) error {
 		}
 		return nil
 	})
+}
+
+func setAddresses(link netlink.Link, addresses []netip.Prefix) error {
+	name := link.Attrs().Name
+	have, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list the addresses of %s: %w", name, err)
+	}
+	missing := slices.Clone(addresses)
+	for _, a := range have {
+		if i := slices.IndexFunc(missing, func(p netip.Prefix) bool { return p.String() == a.IPNet.String() }); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
+			continue
+		}
+		if err := netlink.AddrDel(link, &a); err != nil {
+			return fmt.Errorf("take address %s from %s: %w", a.IPNet, name, err)
+		}
+	}
+	for _, p := range missing {
+		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
+			return fmt.Errorf("give %s the address %s: %w", name, p, err)
+		}
+	}
+	return nil
 }
 
 // KernelWireGuard makes the kernel's WireGuard device of that name, unless it is there. errors.ErrUnsupported says that

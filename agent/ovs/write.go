@@ -39,6 +39,18 @@ func (d *DB) EnsureBridge(ctx context.Context, spec BridgeSpec) error {
 	})
 }
 
+// DeleteBridge removes the bridge and its ports. One that is not there is no error.
+func (d *DB) DeleteBridge(ctx context.Context) error {
+	return d.transact(ctx, "delete bridge "+d.cfg.Bridge, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+		b, ok := r.bridge(d.cfg.Bridge)
+		if !ok || len(r.roots) != 1 {
+			return nil, nil
+		}
+		root := r.roots[0]
+		return c.Where(&root).Mutate(&root, model.Mutation{Field: &root.Bridges, Mutator: ovsdb.MutateOperationDelete, Value: []string{b.UUID}})
+	})
+}
+
 // createBridge returns the operations that make the bridge with its local port, as ovs-vsctl add-br does.
 func (d *DB) createBridge(c client.Client, r rows, spec BridgeSpec) ([]ovsdb.Operation, error) {
 	if len(r.roots) != 1 {

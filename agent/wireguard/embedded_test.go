@@ -110,7 +110,7 @@ func startNode(t *testing.T, index int) *node {
 	n.VSCtl(t, "add-br", "br-vtep", "--", "set", "bridge", "br-vtep", "datapath_type=netdev", "fail_mode=standalone",
 		"other_config:hwaddr="+wireguard.BridgeMAC(n.vtep).String())
 	h := host.New(n.Namespace)
-	if err := h.SetAddress("br-vtep", netip.PrefixFrom(n.vtep, vteps.Bits()), mtu); err != nil {
+	if err := h.SetAddresses("br-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits())}, mtu); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("ip", "netns", "exec", name, os.Args[0], n.vtep.String())

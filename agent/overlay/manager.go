@@ -1,0 +1,262 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/wireguard"
+	"github.com/weftfabric/weft/fabric"
+)
+
+// DefaultBridge is the bridge that has the tunnel address where vswitchd forwards packets.
+const DefaultBridge = "br-vtep"
+
+// DefaultDevice is the WireGuard device's name.
+const DefaultDevice = "weft-wg"
+
+// Config is what a Manager works with.
+type Config struct {
+	Device  string // the WireGuard device; unique on the machine, in all network namespaces
+	Bridge  string
+	KeyFile string
+
+	Database Database // of Bridge
+	Links    Links
+	Logger   *slog.Logger
+}
+
+// Database changes the bridge of the tunnel address; ovs.DB is one.
+type Database interface {
+	EnsureBridge(context.Context, ovs.BridgeSpec) error
+	DeleteBridge(context.Context) error
+	AddPort(context.Context, ovs.PortSpec) error
+}
+
+// Links are the node's; host.Host is one.
+type Links interface {
+	OpenTap(name string, mtu int) (*os.File, error)
+	SetAddresses(name string, addresses []netip.Prefix, mtu int) error
+	KernelWireGuard(name string) error
+	Delete(ctx context.Context, name string) error
+}
+
+// Manager keeps a node's encrypted way as it has to be. Its methods may be called at once.
+type Manager struct {
+	cfg Config
+
+	mu       sync.Mutex
+	keys     wireguard.Keys
+	control  *wireguard.Device
+	embedded *wireguard.Embedded // nil where the kernel does it
+	link     wireguard.Link      // of embedded
+	want     Want
+	// cleared says that there is nothing left of an earlier way.
+	cleared bool
+	// moved are the tunnels whose other end uses its next key by now.
+	moved map[fabric.NodeName]bool
+}
+
+// New returns a Manager with the node's keys, which are made when there are none.
+func New(cfg Config) (*Manager, error) {
+	keys, err := wireguard.LoadKeys(cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	control, err := wireguard.Open(cfg.Device)
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{cfg: cfg, keys: keys, control: control, moved: map[fabric.NodeName]bool{}}, nil
+}
+
+// PublicKeys returns the key that the node uses, and the one that it is about to use.
+func (m *Manager) PublicKeys() (current, next fabric.PublicKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys.Next != (wireguard.Key{}) {
+		next = fabric.PublicKey(m.keys.Next.PublicKey())
+	}
+	return fabric.PublicKey(m.keys.Current.PublicKey()), next
+}
+
+// Apply makes the way equal to want. It may be called again at any time, to repair what somebody has changed; the
+// way stands once it returns nil.
+func (m *Manager) Apply(ctx context.Context, want Want) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !want.Encrypts() {
+		m.want = want
+		return m.clear(ctx)
+	}
+	m.cleared = false
+	carrier := m.ensureBridge
+	if want.Kernel {
+		carrier = m.ensureKernel
+	}
+	if err := carrier(ctx, want); err != nil {
+		return err
+	}
+	for _, t := range want.Tunnels {
+		if t.Next.Key == (wireguard.Key{}) {
+			delete(m.moved, t.Name)
+		}
+	}
+	if err := m.control.Configure(want.config(m.keys, m.moved)); err != nil {
+		return err
+	}
+	m.want = want
+	return nil
+}
+
+// ensureBridge makes the bridge with the tunnel address, and behind it the device that runs in this process.
+func (m *Manager) ensureBridge(ctx context.Context, want Want) error {
+	spec := ovs.BridgeSpec{Datapath: ovs.Netdev, Standalone: true, OtherConfig: map[string]string{
+		"hwaddr": wireguard.BridgeMAC(want.Link.VTEP).String(), "disable-in-band": "true",
+	}}
+	if err := m.cfg.Database.EnsureBridge(ctx, spec); err != nil {
+		return err
+	}
+	if err := m.ensureEmbedded(want.Link); err != nil {
+		return err
+	}
+	if err := m.cfg.Database.AddPort(ctx, ovs.PortSpec{Name: m.cfg.Device}); err != nil {
+		return err
+	}
+	return m.cfg.Links.SetAddresses(m.cfg.Bridge, addresses(want.Link), want.Link.MTU)
+}
+
+// ensureEmbedded runs the device in this process; one with another link is replaced.
+func (m *Manager) ensureEmbedded(link wireguard.Link) error {
+	if m.embedded != nil {
+		select {
+		case <-m.embedded.Done():
+			m.cfg.Logger.Warn("the WireGuard device ended and is started again", "device", m.cfg.Device)
+		default:
+			if m.link == link {
+				return nil
+			}
+		}
+		if err := m.stopEmbedded(); err != nil {
+			return err
+		}
+	}
+	tap, err := m.cfg.Links.OpenTap(m.cfg.Device, link.MTU)
+	if err != nil {
+		return err
+	}
+	m.embedded, err = wireguard.Start(m.cfg.Device, tap, link, m.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	m.link = link
+	return nil
+}
+
+func (m *Manager) stopEmbedded() error {
+	e := m.embedded
+	m.embedded = nil
+	if e == nil {
+		return nil
+	}
+	return e.Close()
+}
+
+// ensureKernel makes the kernel's device with the tunnel address.
+func (m *Manager) ensureKernel(_ context.Context, want Want) error {
+	if err := m.cfg.Links.KernelWireGuard(m.cfg.Device); err != nil {
+		return err
+	}
+	return m.cfg.Links.SetAddresses(m.cfg.Device, addresses(want.Link), want.Link.MTU)
+}
+
+// addresses returns the node's addresses within the tunnels. The first one's prefix makes the route.
+func addresses(link wireguard.Link) []netip.Prefix {
+	out := []netip.Prefix{netip.PrefixFrom(link.VTEP, link.VTEPs.Bits())}
+	if link.Probe.IsValid() {
+		out = append(out, netip.PrefixFrom(link.Probe, link.Probe.BitLen()))
+	}
+	return out
+}
+
+// clear removes the way. What an earlier run of the agent may have left goes too.
+func (m *Manager) clear(ctx context.Context) error {
+	if m.cleared {
+		return nil
+	}
+	err := errors.Join(m.stopEmbedded(), m.cfg.Database.DeleteBridge(ctx), m.cfg.Links.Delete(ctx, m.cfg.Device))
+	if err != nil {
+		return fmt.Errorf("remove the encrypted way: %w", err)
+	}
+	m.cleared = true
+	return nil
+}
+
+// Close ends the device that runs in this process. Nothing else changes: packets for tunnel addresses are dropped
+// until the next run, or go on where the kernel has the device.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.stopEmbedded(), m.control.Close())
+}
+
+// rotationPoll is how often a peer in rotation is asked for: what it sends to is lost between its change and ours.
+const rotationPoll = 10 * time.Millisecond
+
+// Run follows the rotations of peers until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	idle := time.NewTicker(time.Second)
+	defer idle.Stop()
+	for {
+		busy, err := m.followRotations()
+		if err != nil {
+			m.cfg.Logger.Warn("follow a peer's new key", "error", err)
+		}
+		wait := idle.C
+		if busy {
+			wait = time.After(rotationPoll)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wait:
+		}
+	}
+}
+
+// followRotations moves the allowed IPs of each peer that has made a handshake with its next key. It reports whether
+// peers are awaited that haven't.
+func (m *Manager) followRotations() (awaited bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pending := map[wireguard.Key]fabric.NodeName{}
+	for _, t := range m.want.Tunnels {
+		if t.Next.Key != (wireguard.Key{}) && !m.moved[t.Name] {
+			pending[t.Next.Key] = t.Name
+		}
+	}
+	if len(pending) == 0 {
+		return false, nil
+	}
+	status, err := m.control.Status()
+	if err != nil {
+		return true, err
+	}
+	changed := false
+	for _, p := range status.Peers {
+		if name, ok := pending[p.Key]; ok && !p.Handshake.IsZero() {
+			m.moved[name], changed = true, true
+			delete(pending, p.Key)
+		}
+	}
+	if changed {
+		err = m.control.Configure(m.want.config(m.keys, m.moved))
+	}
+	return len(pending) > 0, err
+}

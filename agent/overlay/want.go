@@ -1,0 +1,84 @@
+package overlay
+
+import (
+	"net/netip"
+	"reflect"
+
+	"github.com/weftfabric/weft/agent/wireguard"
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
+)
+
+// vxlanOverhead is what VXLAN adds to a workload's packet: Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348, section 5).
+const vxlanOverhead = 14 + 8 + 8 + 20
+
+// Want is how the node's encrypted way has to be. The zero value: there is none.
+type Want struct {
+	// Kernel says that the kernel forwards packets, not vswitchd.
+	Kernel bool
+	// Link has no VTEP where nothing is encrypted.
+	Link    wireguard.Link
+	Port    uint16
+	Tunnels []Tunnel // in the order of their names
+}
+
+// Tunnel is a WireGuard peer by its node's name.
+type Tunnel struct {
+	Name fabric.NodeName
+	Peer wireguard.Peer
+	// Next is the peer under the key that it is about to use; without allowed IPs, and zero outside of rotations.
+	Next wireguard.Peer
+	// Probe is the address at which the peer answers probes.
+	Probe netip.Addr
+}
+
+// Of returns what a plan asks for. ownPort is the port that the node's configuration names; 0 takes the plan's.
+func Of(n *plan.Node, kernel bool, ownPort uint16) Want {
+	e := n.Settings.Encryption
+	if !e.WireGuard || !n.Settings.VTEP.Is4() || !e.VTEPs.Contains(n.Settings.VTEP) {
+		return Want{}
+	}
+	w := Want{
+		Kernel: kernel, Port: e.Port,
+		Link: wireguard.Link{VTEP: n.Settings.VTEP, Probe: e.Probe, VTEPs: e.VTEPs, MTU: n.Settings.WorkloadMTU + vxlanOverhead, Relay: e.Relay},
+	}
+	if ownPort != 0 {
+		w.Port = ownPort
+	}
+	allowed := n.Allowed()
+	for _, t := range n.Tunnels {
+		out := Tunnel{Name: t.Name, Probe: t.Probe, Peer: peer(t.End, t)}
+		out.Peer.Allowed = allowed[t.Name]
+		if !t.Next.Key.IsZero() {
+			out.Next = peer(t.Next, t)
+		}
+		w.Tunnels = append(w.Tunnels, out)
+	}
+	return w
+}
+
+func peer(end plan.TunnelEnd, t plan.Tunnel) wireguard.Peer {
+	return wireguard.Peer{Key: wireguard.Key(end.Key), Endpoint: end.Endpoint, Keepalive: t.Keepalive}
+}
+
+// Encrypts reports whether there is a way at all.
+func (w Want) Encrypts() bool { return w.Link.VTEP.IsValid() }
+
+// Equal reports whether two wishes are the same.
+func (w Want) Equal(o Want) bool { return reflect.DeepEqual(w, o) }
+
+// config returns the device's configuration; moved are the tunnels whose other end has begun to use its next key.
+func (w Want) config(keys wireguard.Keys, moved map[fabric.NodeName]bool) wireguard.Config {
+	c := wireguard.Config{Private: keys.Current, Port: w.Port}
+	for _, t := range w.Tunnels {
+		now, next := t.Peer, t.Next
+		if next.Key != (wireguard.Key{}) {
+			if moved[t.Name] {
+				now.Allowed, next.Allowed = nil, now.Allowed
+			}
+			c.Peers = append(c.Peers, next)
+		}
+		c.Peers = append(c.Peers, now)
+	}
+	return c
+}

@@ -1,0 +1,176 @@
+package paths
+
+import (
+	"time"
+)
+
+const (
+	// A path is down once downAfter probes in a row have stayed without an answer, each for patience.
+	downAfter = 4
+	patience  = 500 * time.Millisecond
+	// A path that was down is up again after upAfter answers in a row, and more of them the more often it fell lately: each
+	// fall within flapMemory doubles their number.
+	upAfter    = 10
+	maxUpAfter = 160
+	flapMemory = 5 * time.Minute
+	// window is the number of probes over which the loss is computed.
+	window = 64
+	// largeEvery is the number of small probes to a large one, largeTries how many large ones in a row may be lost
+	// before a smaller size is tried.
+	largeEvery = 32
+	largeTries = 3
+	// smallestMTU is what every path must carry (RFC 8200, section 5).
+	smallestMTU = 1280
+	mtuStep     = 20 // of the search for the usable size
+)
+
+// Path is what is known of the way to a target.
+type Path struct {
+	// Up says that packets arrive. A path begins up: not knowing is no reason to lead packets elsewhere.
+	Up bool
+	// Measured says that a probe has been answered, so that RTT means something.
+	Measured bool
+	// Since is when Up became what it is; zero before the first change.
+	Since time.Time
+	// Loss is the share of lost probes, 0 to 1, among the last ones.
+	Loss float64
+	// RTT is the smoothed round trip (RFC 6298, section 2: SRTT).
+	RTT time.Duration
+	// MTU is the largest packet that is known to pass, in bytes; 0 before the first large probe was answered.
+	MTU int
+	// Falls counts how often the path went down.
+	Falls int
+}
+
+// Meter judges one path. The zero value isn't one; see NewMeter.
+type Meter struct {
+	path Path
+	// outstanding are the probes without an answer, in the order in which they were sent.
+	outstanding []probe
+	results     [window]bool // true: lost
+	count, next int
+	lost        int // in a row
+	answered    int // in a row
+	needed      int // answers in a row, to be up again
+	fell        time.Time
+
+	full, try, misses, small int // sizes of large probes
+}
+
+type probe struct {
+	sequence uint32
+	at       time.Time
+	size     int
+}
+
+// NewMeter returns the meter of a path that should carry packets of mtu bytes.
+func NewMeter(mtu int) *Meter {
+	return &Meter{path: Path{Up: true}, needed: upAfter, full: mtu, try: mtu, small: largeEvery - 2}
+}
+
+// Path returns what is known.
+func (m *Meter) Path() Path { return m.path }
+
+// Size returns how large the next probe should be, in bytes; 0 for a small one.
+func (m *Meter) Size() int {
+	m.small++
+	if m.small < largeEvery || !m.path.Up {
+		return 0
+	}
+	m.small = 0
+	return m.try
+}
+
+// Sent notes a probe.
+func (m *Meter) Sent(sequence uint32, size int, at time.Time) {
+	m.outstanding = append(m.outstanding, probe{sequence, at, size})
+}
+
+// Answered notes an answer. One that comes too late, or twice, counts for nothing.
+func (m *Meter) Answered(sequence uint32, at time.Time) (changed bool) {
+	for i, p := range m.outstanding {
+		if p.sequence != sequence {
+			continue
+		}
+		m.outstanding = append(m.outstanding[:i], m.outstanding[i+1:]...)
+		if at.Sub(p.at) > patience {
+			return m.miss(p, at)
+		}
+		return m.hit(p, at)
+	}
+	return false
+}
+
+// Expire gives up probes that have waited long enough. It reports whether the path went down.
+func (m *Meter) Expire(at time.Time) (changed bool) {
+	for len(m.outstanding) > 0 && at.Sub(m.outstanding[0].at) > patience {
+		p := m.outstanding[0]
+		m.outstanding = m.outstanding[1:]
+		changed = m.miss(p, at) || changed
+	}
+	return changed
+}
+
+func (m *Meter) hit(p probe, at time.Time) bool {
+	rtt := at.Sub(p.at)
+	if m.path.Measured {
+		rtt = m.path.RTT + (rtt-m.path.RTT)/8
+	}
+	m.path.RTT, m.path.Measured = rtt, true
+	if p.size > 0 {
+		m.path.MTU, m.misses = p.size, 0
+		m.try = m.full // after a success, look for more again
+		if p.size < m.full {
+			m.try = min(p.size+mtuStep, m.full)
+		}
+	}
+	m.result(false)
+	m.lost = 0
+	m.answered++
+	if m.path.Up || m.answered < m.needed {
+		return false
+	}
+	m.path.Up, m.path.Since = true, at
+	return true
+}
+
+func (m *Meter) miss(p probe, at time.Time) bool {
+	if p.size > 0 {
+		// A lost large probe says nothing of the path, unless it is lost again and again.
+		if m.misses++; m.misses >= largeTries {
+			m.misses, m.path.MTU = 0, 0
+			m.try = max(m.try-mtuStep, smallestMTU)
+			m.small = largeEvery // at once
+		}
+		return false
+	}
+	m.result(true)
+	m.answered = 0
+	m.lost++
+	if !m.path.Up || m.lost < downAfter {
+		return false
+	}
+	m.path.Falls++
+	if m.path.Falls > 1 && at.Sub(m.fell) < flapMemory {
+		m.needed = min(2*m.needed, maxUpAfter)
+	} else {
+		m.needed = upAfter
+	}
+	m.fell = at
+	m.path.Up, m.path.Since = false, at
+	return true
+}
+
+// result keeps the loss over the last probes.
+func (m *Meter) result(lost bool) {
+	m.results[m.next] = lost
+	m.next = (m.next + 1) % window
+	m.count = min(m.count+1, window)
+	n := 0
+	for _, l := range m.results[:m.count] {
+		if l {
+			n++
+		}
+	}
+	m.path.Loss = float64(n) / float64(m.count)
+}

@@ -1,0 +1,138 @@
+package paths
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// walk plays a network: carries says of each probe whether it is answered, and rtt after how long.
+type walk struct {
+	*Meter
+	now      time.Time
+	sequence uint32
+	rtt      time.Duration
+	carries  func(size int) bool
+	changes  int
+}
+
+func newWalk(mtu int) *walk {
+	return &walk{Meter: NewMeter(mtu), now: time.Unix(0, 0), rtt: time.Millisecond, carries: func(int) bool { return true }}
+}
+
+func (w *walk) step() {
+	w.now = w.now.Add(interval)
+	if w.Expire(w.now) {
+		w.changes++
+	}
+	w.sequence++
+	size := w.Size()
+	w.Sent(w.sequence, size, w.now)
+	if w.carries(size) && w.Answered(w.sequence, w.now.Add(w.rtt)) {
+		w.changes++
+	}
+}
+
+// steps returns how long it took until the path was up, or down.
+func (w *walk) until(t *testing.T, up bool) time.Duration {
+	t.Helper()
+	start := w.now
+	for range 1000 {
+		if w.Path().Up == up {
+			return w.now.Sub(start)
+		}
+		w.step()
+	}
+	t.Fatalf("the path never became up=%v", up)
+	return 0
+}
+
+func (w *walk) steps(n int) {
+	for range n {
+		w.step()
+	}
+}
+
+func none(int) bool { return false }
+func all(int) bool  { return true }
+
+func TestPathGoesDownWithinTwoSeconds(t *testing.T) {
+	w := newWalk(1420)
+	w.steps(100)
+	if p := w.Path(); !p.Up || !p.Measured || p.RTT != time.Millisecond || p.Loss != 0 || p.MTU != 1420 {
+		t.Fatalf("a perfect path is %+v", p)
+	}
+	w.carries = none
+	if d := w.until(t, false); d > 2*time.Second {
+		t.Errorf("down after %v", d)
+	}
+	w.carries = all
+	if d := w.until(t, true); d > 4*time.Second {
+		t.Errorf("up again after %v", d)
+	}
+	if p := w.Path(); p.Falls != 1 || p.Since.IsZero() || p.Loss == 0 {
+		t.Errorf("afterwards it is %+v", p)
+	}
+}
+
+// One lost probe, or three, change nothing.
+func TestPathSurvivesShortLoss(t *testing.T) {
+	w := newWalk(1420)
+	for range 20 {
+		w.carries = none
+		w.steps(downAfter - 1)
+		w.carries = all
+		w.steps(5)
+	}
+	if w.changes != 0 {
+		t.Errorf("%d changes", w.changes)
+	}
+}
+
+func TestFlappingIsDamped(t *testing.T) {
+	w := newWalk(1420)
+	var last time.Duration
+	for i := range 4 {
+		w.carries = none
+		w.until(t, false)
+		w.carries = all
+		took := w.until(t, true)
+		if i > 0 && took < last*3/2 {
+			t.Errorf("after fall %d it was up again after %v, after the one before %v", i+1, took, last)
+		}
+		last = took
+	}
+	w.steps(int(flapMemory/interval) + 1)
+	w.carries = none
+	w.until(t, false)
+	w.carries = all
+	if took := w.until(t, true); took > last/2 {
+		t.Errorf("after a quiet time the path is still damped: %v", took)
+	}
+}
+
+// An answer that comes too late is none.
+func TestLateAnswers(t *testing.T) {
+	w := newWalk(1420)
+	w.rtt = patience + time.Millisecond
+	if d := w.until(t, false); d > 2*time.Second {
+		t.Errorf("down after %v", d)
+	}
+}
+
+func TestUsableMTU(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		real := rapid.IntRange(smallestMTU, 1500).Draw(t, "real")
+		w := newWalk(1420)
+		w.carries = func(size int) bool { return size <= real }
+		w.steps(largeEvery * 40)
+		got := w.Path().MTU
+		if want := min(real, 1420); got > want || got < want-mtuStep {
+			t.Fatalf("usable MTU %d, the path carries %d", got, want)
+		}
+		if !w.Path().Up {
+			t.Fatal("lost large probes brought the path down")
+		}
+	})
+}
