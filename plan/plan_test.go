@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -119,7 +118,7 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"next end":     func(n *plan.Node) { n.Tunnels[0].Next.Endpoint = netip.MustParseAddrPort("192.0.2.2:1") },
 		"tunnel vtep":  func(n *plan.Node) { n.Tunnels[0].VTEP = a("192.0.2.9") },
 		"probe":        func(n *plan.Node) { n.Tunnels[0].Probe = a("192.0.2.9") },
-		"keepalive":    func(n *plan.Node) { n.Tunnels[0].Keepalive = time.Second },
+		"keepalive":    func(n *plan.Node) { n.Tunnels[0].Keepalive = 1 },
 		"via":          func(n *plan.Node) { n.Hops[0].Via = "n4" },
 		"hop vtep":     func(n *plan.Node) { n.Hops[0].VTEP = a("192.0.2.9") },
 		"placed on":    func(n *plan.Node) { n.Placements[0].Node = "n3" },

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -55,9 +54,9 @@ type Tunnel struct {
 	// which makes it End in all plans; the allowed IPs move to it, and the old key is removed. A receiver that sees a handshake
 	// with Next may move the allowed IPs at once, before the plan says so.
 	Next TunnelEnd
-	// Keepalive is the interval at which this node sends empty packets to keep the mapping of the NAT that it is
-	// behind; 0 for none. Whole seconds.
-	Keepalive time.Duration
+	// Keepalive is the interval in seconds at which this node sends empty packets to keep the mapping of the NAT that it
+	// is behind; 0 for none.
+	Keepalive uint16
 }
 
 // TunnelEnd is a key and the address at which its owner listens.
@@ -140,7 +139,7 @@ func (e *encoder) tunnel(t *Tunnel) {
 	e.addr(t.Probe)
 	e.end(t.End)
 	e.end(t.Next)
-	e.signed(int64(t.Keepalive))
+	e.number(uint64(t.Keepalive))
 }
 
 func (e *encoder) end(v TunnelEnd) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -58,7 +57,7 @@ func drawTunnels(t *rapid.T, n *plan.Node) {
 	for i, name := range some(t, "tunnels", []fabric.NodeName{"n2", "n3", "n4"}) {
 		tunnel := plan.Tunnel{
 			Name: name, VTEP: netip.AddrFrom4([4]byte{100, 92, 0, byte(i)}), Probe: netip.AddrFrom4([4]byte{100, 92, 128, byte(i)}),
-			End: end(t, 1), Keepalive: rapid.SampledFrom([]time.Duration{0, 25 * time.Second}).Draw(t, "keepalive"),
+			End: end(t, 1), Keepalive: rapid.SampledFrom([]uint16{0, 25}).Draw(t, "keepalive"),
 		}
 		if rapid.Bool().Draw(t, "rotates") {
 			tunnel.Next = end(t, 3)

@@ -3,15 +3,11 @@ package planwire
 import (
 	"math"
 	"net/netip"
-	"time"
 
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
-
-// maxKeepalive is WireGuard's own limit, in seconds.
-const maxKeepalive = math.MaxUint16
 
 func encryptionToProto(e plan.Encryption) *weftv1.PlanEncryption {
 	if !e.WireGuard {
@@ -47,7 +43,7 @@ func (r *reader) encryption(m *weftv1.PlanEncryption) plan.Encryption {
 func tunnelToProto(t *plan.Tunnel) *weftv1.PlanTunnel {
 	return &weftv1.PlanTunnel{
 		Name: string(t.Name), Vtep: addrText(t.VTEP), Probe: addrText(t.Probe),
-		End: endToProto(t.End), Next: endToProto(t.Next), KeepaliveSeconds: uint32(t.Keepalive / time.Second),
+		End: endToProto(t.End), Next: endToProto(t.Next), KeepaliveSeconds: uint32(t.Keepalive),
 	}
 }
 
@@ -65,7 +61,7 @@ func endToProto(e plan.TunnelEnd) *weftv1.PlanTunnelEnd {
 func (r *reader) tunnel(m *weftv1.PlanTunnel) *plan.Tunnel {
 	t := &plan.Tunnel{
 		Name: r.node("name", m.GetName()), VTEP: r.addr("vtep", m.GetVtep()), Probe: r.addr("probe", m.GetProbe()),
-		Keepalive: time.Duration(r.number("keepalive_seconds", m.GetKeepaliveSeconds(), 0, maxKeepalive)) * time.Second,
+		Keepalive: uint16(r.number("keepalive_seconds", m.GetKeepaliveSeconds(), 0, math.MaxUint16)),
 	}
 	t.End = r.end("end", m.GetEnd())
 	if m.GetNext() != nil {
