@@ -37,6 +37,7 @@ type Question struct {
 	//
 	//	*Question_Cancel
 	//	*Question_Inspect
+	//	*Question_Trace
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -111,6 +112,15 @@ func (x *Question) GetInspect() *InspectQuestion {
 	return nil
 }
 
+func (x *Question) GetTrace() *TraceQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Trace); ok {
+			return x.Trace
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -123,9 +133,15 @@ type Question_Inspect struct {
 	Inspect *InspectQuestion `protobuf:"bytes,10,opt,name=inspect,proto3,oneof"`
 }
 
+type Question_Trace struct {
+	Trace *TraceQuestion `protobuf:"bytes,11,opt,name=trace,proto3,oneof"`
+}
+
 func (*Question_Cancel) isQuestion_Ask() {}
 
 func (*Question_Inspect) isQuestion_Ask() {}
+
+func (*Question_Trace) isQuestion_Ask() {}
 
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -210,6 +226,7 @@ type AnswerRequest struct {
 	// Types that are valid to be assigned to Part:
 	//
 	//	*AnswerRequest_Inspect
+	//	*AnswerRequest_Trace
 	Part          isAnswerRequest_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -289,6 +306,15 @@ func (x *AnswerRequest) GetInspect() *InspectPart {
 	return nil
 }
 
+func (x *AnswerRequest) GetTrace() *TracePart {
+	if x != nil {
+		if x, ok := x.Part.(*AnswerRequest_Trace); ok {
+			return x.Trace
+		}
+	}
+	return nil
+}
+
 type isAnswerRequest_Part interface {
 	isAnswerRequest_Part()
 }
@@ -297,7 +323,13 @@ type AnswerRequest_Inspect struct {
 	Inspect *InspectPart `protobuf:"bytes,10,opt,name=inspect,proto3,oneof"`
 }
 
+type AnswerRequest_Trace struct {
+	Trace *TracePart `protobuf:"bytes,11,opt,name=trace,proto3,oneof"`
+}
+
 func (*AnswerRequest_Inspect) isAnswerRequest_Part() {}
+
+func (*AnswerRequest_Trace) isAnswerRequest_Part() {}
 
 type AnswerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -690,9 +722,8 @@ type InspectPart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         *InspectState          `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"` // in the first part alone
 	Plan          []*PlanEntry           `protobuf:"bytes,2,rep,name=plan,proto3" json:"plan,omitempty"`
-	Attachments   []*InspectAttachment   `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	Ports         []*InspectPort         `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
-	Flows         []byte                 `protobuf:"bytes,5,opt,name=flows,proto3" json:"flows,omitempty"`   // text as "ovs-ofctl -O OpenFlow15 dump-flows" prints it, without headings
+	Ports         []*InspectPort         `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
+	Flows         []byte                 `protobuf:"bytes,5,opt,name=flows,proto3" json:"flows,omitempty"`   // text as "ovs-ofctl -O OpenFlow15 --no-stats dump-flows" prints it, one a line, without headings
 	Groups        []byte                 `protobuf:"bytes,6,opt,name=groups,proto3" json:"groups,omitempty"` // as "ovs-ofctl -O OpenFlow15 dump-groups"
 	Meters        []byte                 `protobuf:"bytes,7,opt,name=meters,proto3" json:"meters,omitempty"` // as "ovs-ofctl -O OpenFlow15 dump-meters"
 	unknownFields protoimpl.UnknownFields
@@ -739,13 +770,6 @@ func (x *InspectPart) GetState() *InspectState {
 func (x *InspectPart) GetPlan() []*PlanEntry {
 	if x != nil {
 		return x.Plan
-	}
-	return nil
-}
-
-func (x *InspectPart) GetAttachments() []*InspectAttachment {
-	if x != nil {
-		return x.Attachments
 	}
 	return nil
 }
@@ -927,111 +951,19 @@ func (x *InspectState) GetVersion() string {
 	return ""
 }
 
-// InspectAttachment is a workload for which the agent renders flows.
-type InspectAttachment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
-	Ofport        uint32                 `protobuf:"varint,2,opt,name=ofport,proto3" json:"ofport,omitempty"`
-	Network       uint32                 `protobuf:"varint,3,opt,name=network,proto3" json:"network,omitempty"`
-	Identity      uint32                 `protobuf:"varint,4,opt,name=identity,proto3" json:"identity,omitempty"`
-	Mac           string                 `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
-	Addresses     []string               `protobuf:"bytes,6,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	Workload      string                 `protobuf:"bytes,7,opt,name=workload,proto3" json:"workload,omitempty"` // as the runtime named it, or the Port
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *InspectAttachment) Reset() {
-	*x = InspectAttachment{}
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *InspectAttachment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*InspectAttachment) ProtoMessage() {}
-
-func (x *InspectAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use InspectAttachment.ProtoReflect.Descriptor instead.
-func (*InspectAttachment) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *InspectAttachment) GetInterface() string {
-	if x != nil {
-		return x.Interface
-	}
-	return ""
-}
-
-func (x *InspectAttachment) GetOfport() uint32 {
-	if x != nil {
-		return x.Ofport
-	}
-	return 0
-}
-
-func (x *InspectAttachment) GetNetwork() uint32 {
-	if x != nil {
-		return x.Network
-	}
-	return 0
-}
-
-func (x *InspectAttachment) GetIdentity() uint32 {
-	if x != nil {
-		return x.Identity
-	}
-	return 0
-}
-
-func (x *InspectAttachment) GetMac() string {
-	if x != nil {
-		return x.Mac
-	}
-	return ""
-}
-
-func (x *InspectAttachment) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-func (x *InspectAttachment) GetWorkload() string {
-	if x != nil {
-		return x.Workload
-	}
-	return ""
-}
-
 // InspectPort is a port as the switch tells it.
 type InspectPort struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ofport        uint32                 `protobuf:"varint,1,opt,name=ofport,proto3" json:"ofport,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	ExternalIds   map[string]string      `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the interface in the switch's database
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InspectPort) Reset() {
 	*x = InspectPort{}
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +975,7 @@ func (x *InspectPort) String() string {
 func (*InspectPort) ProtoMessage() {}
 
 func (x *InspectPort) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +988,7 @@ func (x *InspectPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectPort.ProtoReflect.Descriptor instead.
 func (*InspectPort) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InspectPort) GetOfport() uint32 {
@@ -1073,28 +1005,306 @@ func (x *InspectPort) GetName() string {
 	return ""
 }
 
+func (x *InspectPort) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
+}
+
+type TraceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Packets       []*TracePacket         `protobuf:"bytes,2,rep,name=packets,proto3" json:"packets,omitempty"` // at most 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceRequest) ProtoMessage() {}
+
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TraceRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetPackets() []*TracePacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+type TraceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Part          *TracePart             `protobuf:"bytes,4,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceResponse) Reset() {
+	*x = TraceResponse{}
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceResponse) ProtoMessage() {}
+
+func (x *TraceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
+func (*TraceResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TraceResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *TraceResponse) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *TraceResponse) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *TraceResponse) GetPart() *TracePart {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+type TraceQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packets       []*TracePacket         `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceQuestion) Reset() {
+	*x = TraceQuestion{}
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceQuestion) ProtoMessage() {}
+
+func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceQuestion.ProtoReflect.Descriptor instead.
+func (*TraceQuestion) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TraceQuestion) GetPackets() []*TracePacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+// TracePacket is a packet that does not exist: the switch tells what would become of it, and sends nothing.
+type TracePacket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packet        string                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"`               // as "ovs-appctl ofproto/trace BRIDGE PACKET" takes it
+	CtNext        []string               `protobuf:"bytes,2,rep,name=ct_next,json=ctNext,proto3" json:"ct_next,omitempty"` // for --ct-next, once for each, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TracePacket) Reset() {
+	*x = TracePacket{}
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TracePacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TracePacket) ProtoMessage() {}
+
+func (x *TracePacket) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TracePacket.ProtoReflect.Descriptor instead.
+func (*TracePacket) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TracePacket) GetPacket() string {
+	if x != nil {
+		return x.Packet
+	}
+	return ""
+}
+
+func (x *TracePacket) GetCtNext() []string {
+	if x != nil {
+		return x.CtNext
+	}
+	return nil
+}
+
+type TracePart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of the packet
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`    // what ofproto/trace prints
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TracePart) Reset() {
+	*x = TracePart{}
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TracePart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TracePart) ProtoMessage() {}
+
+func (x *TracePart) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TracePart.ProtoReflect.Descriptor instead.
+func (*TracePart) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TracePart) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *TracePart) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_weft_v1_observe_proto protoreflect.FileDescriptor
 
 const file_weft_v1_observe_proto_rawDesc = "" +
 	"\n" +
-	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12weft/v1/plan.proto\"\xa1\x01\n" +
+	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12weft/v1/plan.proto\"\xd1\x01\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x02 \x01(\rR\ttimeoutMs\x12)\n" +
 	"\x06cancel\x18\x03 \x01(\v2\x0f.weft.v1.CancelH\x00R\x06cancel\x124\n" +
 	"\ainspect\x18\n" +
-	" \x01(\v2\x18.weft.v1.InspectQuestionH\x00R\ainspectB\x05\n" +
+	" \x01(\v2\x18.weft.v1.InspectQuestionH\x00R\ainspect\x12.\n" +
+	"\x05trace\x18\v \x01(\v2\x16.weft.v1.TraceQuestionH\x00R\x05traceB\x05\n" +
 	"\x03ask\"\b\n" +
 	"\x06Cancel\"\x17\n" +
-	"\x15WatchQuestionsRequest\"\x95\x01\n" +
+	"\x15WatchQuestionsRequest\"\xc1\x01\n" +
 	"\rAnswerRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\rR\x03seq\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x120\n" +
 	"\ainspect\x18\n" +
-	" \x01(\v2\x14.weft.v1.InspectPartH\x00R\ainspectB\x06\n" +
+	" \x01(\v2\x14.weft.v1.InspectPartH\x00R\ainspect\x12*\n" +
+	"\x05trace\x18\v \x01(\v2\x12.weft.v1.TracePartH\x00R\x05traceB\x06\n" +
 	"\x04part\"$\n" +
 	"\x0eAnswerResponse\x12\x12\n" +
 	"\x04stop\x18\x01 \x01(\bR\x04stop\"\x0e\n" +
@@ -1117,12 +1327,11 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\x04last\x18\x02 \x01(\bR\x04last\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12(\n" +
 	"\x04part\x18\x04 \x01(\v2\x14.weft.v1.InspectPartR\x04part\"\x11\n" +
-	"\x0fInspectQuestion\"\x92\x02\n" +
+	"\x0fInspectQuestion\"\xd4\x01\n" +
 	"\vInspectPart\x12+\n" +
 	"\x05state\x18\x01 \x01(\v2\x15.weft.v1.InspectStateR\x05state\x12&\n" +
-	"\x04plan\x18\x02 \x03(\v2\x12.weft.v1.PlanEntryR\x04plan\x12<\n" +
-	"\vattachments\x18\x03 \x03(\v2\x1a.weft.v1.InspectAttachmentR\vattachments\x12*\n" +
-	"\x05ports\x18\x04 \x03(\v2\x14.weft.v1.InspectPortR\x05ports\x12\x14\n" +
+	"\x04plan\x18\x02 \x03(\v2\x12.weft.v1.PlanEntryR\x04plan\x12*\n" +
+	"\x05ports\x18\x03 \x03(\v2\x14.weft.v1.InspectPortR\x05ports\x12\x14\n" +
 	"\x05flows\x18\x05 \x01(\fR\x05flows\x12\x16\n" +
 	"\x06groups\x18\x06 \x01(\fR\x06groups\x12\x16\n" +
 	"\x06meters\x18\a \x01(\fR\x06meters\"\xda\x03\n" +
@@ -1146,20 +1355,33 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"unreadable\x12\x16\n" +
 	"\x06closed\x18\f \x03(\rR\x06closed\x12\x1a\n" +
 	"\bproblems\x18\r \x03(\tR\bproblems\x12\x18\n" +
-	"\aversion\x18\x0e \x01(\tR\aversion\"\xcb\x01\n" +
-	"\x11InspectAttachment\x12\x1c\n" +
-	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x16\n" +
-	"\x06ofport\x18\x02 \x01(\rR\x06ofport\x12\x18\n" +
-	"\anetwork\x18\x03 \x01(\rR\anetwork\x12\x1a\n" +
-	"\bidentity\x18\x04 \x01(\rR\bidentity\x12\x10\n" +
-	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x1c\n" +
-	"\taddresses\x18\x06 \x03(\tR\taddresses\x12\x1a\n" +
-	"\bworkload\x18\a \x01(\tR\bworkload\"9\n" +
+	"\aversion\x18\x0e \x01(\tR\aversion\"\xc3\x01\n" +
 	"\vInspectPort\x12\x16\n" +
 	"\x06ofport\x18\x01 \x01(\rR\x06ofport\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name2P\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12H\n" +
+	"\fexternal_ids\x18\x03 \x03(\v2%.weft.v1.InspectPort.ExternalIdsEntryR\vexternalIds\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
+	"\fTraceRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12.\n" +
+	"\apackets\x18\x02 \x03(\v2\x14.weft.v1.TracePacketR\apackets\"u\n" +
+	"\rTraceResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\bR\x04last\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12&\n" +
+	"\x04part\x18\x04 \x01(\v2\x12.weft.v1.TracePartR\x04part\"?\n" +
+	"\rTraceQuestion\x12.\n" +
+	"\apackets\x18\x01 \x03(\v2\x14.weft.v1.TracePacketR\apackets\">\n" +
+	"\vTracePacket\x12\x16\n" +
+	"\x06packet\x18\x01 \x01(\tR\x06packet\x12\x17\n" +
+	"\act_next\x18\x02 \x03(\tR\x06ctNext\"5\n" +
+	"\tTracePart\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text2\x8a\x01\n" +
 	"\x0eObserveService\x12>\n" +
-	"\aInspect\x12\x17.weft.v1.InspectRequest\x1a\x18.weft.v1.InspectResponse0\x012\x7f\n" +
+	"\aInspect\x12\x17.weft.v1.InspectRequest\x1a\x18.weft.v1.InspectResponse0\x01\x128\n" +
+	"\x05Trace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.TraceResponse0\x012\x7f\n" +
 	"\vPeerService\x126\n" +
 	"\x05Holds\x12\x15.weft.v1.HoldsRequest\x1a\x16.weft.v1.HoldsResponse\x128\n" +
 	"\x05Relay\x12\x15.weft.v1.RelayRequest\x1a\x16.weft.v1.RelayResponse0\x01B7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
@@ -1176,7 +1398,7 @@ func file_weft_v1_observe_proto_rawDescGZIP() []byte {
 	return file_weft_v1_observe_proto_rawDescData
 }
 
-var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_weft_v1_observe_proto_goTypes = []any{
 	(*Question)(nil),              // 0: weft.v1.Question
 	(*Cancel)(nil),                // 1: weft.v1.Cancel
@@ -1192,34 +1414,46 @@ var file_weft_v1_observe_proto_goTypes = []any{
 	(*InspectQuestion)(nil),       // 11: weft.v1.InspectQuestion
 	(*InspectPart)(nil),           // 12: weft.v1.InspectPart
 	(*InspectState)(nil),          // 13: weft.v1.InspectState
-	(*InspectAttachment)(nil),     // 14: weft.v1.InspectAttachment
-	(*InspectPort)(nil),           // 15: weft.v1.InspectPort
-	(*PlanEntry)(nil),             // 16: weft.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*InspectPort)(nil),           // 14: weft.v1.InspectPort
+	(*TraceRequest)(nil),          // 15: weft.v1.TraceRequest
+	(*TraceResponse)(nil),         // 16: weft.v1.TraceResponse
+	(*TraceQuestion)(nil),         // 17: weft.v1.TraceQuestion
+	(*TracePacket)(nil),           // 18: weft.v1.TracePacket
+	(*TracePart)(nil),             // 19: weft.v1.TracePart
+	nil,                           // 20: weft.v1.InspectPort.ExternalIdsEntry
+	(*PlanEntry)(nil),             // 21: weft.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_weft_v1_observe_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.Question.cancel:type_name -> weft.v1.Cancel
 	11, // 1: weft.v1.Question.inspect:type_name -> weft.v1.InspectQuestion
-	12, // 2: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
-	0,  // 3: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
-	3,  // 4: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
-	12, // 5: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
-	13, // 6: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
-	16, // 7: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
-	14, // 8: weft.v1.InspectPart.attachments:type_name -> weft.v1.InspectAttachment
-	15, // 9: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
-	17, // 10: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
-	9,  // 11: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
-	5,  // 12: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
-	7,  // 13: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
-	10, // 14: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
-	6,  // 15: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
-	8,  // 16: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
+	12, // 3: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
+	19, // 4: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
+	0,  // 5: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
+	3,  // 6: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
+	12, // 7: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
+	13, // 8: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
+	21, // 9: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
+	14, // 10: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
+	22, // 11: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
+	20, // 12: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
+	18, // 13: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
+	19, // 14: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
+	18, // 15: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
+	9,  // 16: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
+	15, // 17: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
+	5,  // 18: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
+	7,  // 19: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
+	10, // 20: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
+	16, // 21: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
+	6,  // 22: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
+	8,  // 23: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_observe_proto_init() }
@@ -1231,9 +1465,11 @@ func file_weft_v1_observe_proto_init() {
 	file_weft_v1_observe_proto_msgTypes[0].OneofWrappers = []any{
 		(*Question_Cancel)(nil),
 		(*Question_Inspect)(nil),
+		(*Question_Trace)(nil),
 	}
 	file_weft_v1_observe_proto_msgTypes[3].OneofWrappers = []any{
 		(*AnswerRequest_Inspect)(nil),
+		(*AnswerRequest_Trace)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1241,7 +1477,7 @@ func file_weft_v1_observe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_observe_proto_rawDesc), len(file_weft_v1_observe_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -40,6 +40,8 @@ const (
 const (
 	// ObserveServiceInspectProcedure is the fully-qualified name of the ObserveService's Inspect RPC.
 	ObserveServiceInspectProcedure = "/weft.v1.ObserveService/Inspect"
+	// ObserveServiceTraceProcedure is the fully-qualified name of the ObserveService's Trace RPC.
+	ObserveServiceTraceProcedure = "/weft.v1.ObserveService/Trace"
 	// PeerServiceHoldsProcedure is the fully-qualified name of the PeerService's Holds RPC.
 	PeerServiceHoldsProcedure = "/weft.v1.PeerService/Holds"
 	// PeerServiceRelayProcedure is the fully-qualified name of the PeerService's Relay RPC.
@@ -50,6 +52,8 @@ const (
 type ObserveServiceClient interface {
 	// Inspect reads what each node works on, and what its switch holds at that time.
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.ServerStreamForClient[v1.InspectResponse], error)
+	// Trace asks a node's switch what it would do with packets.
+	Trace(context.Context, *connect.Request[v1.TraceRequest]) (*connect.ServerStreamForClient[v1.TraceResponse], error)
 }
 
 // NewObserveServiceClient constructs a client for the weft.v1.ObserveService service. By default,
@@ -69,12 +73,19 @@ func NewObserveServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(observeServiceMethods.ByName("Inspect")),
 			connect.WithClientOptions(opts...),
 		),
+		trace: connect.NewClient[v1.TraceRequest, v1.TraceResponse](
+			httpClient,
+			baseURL+ObserveServiceTraceProcedure,
+			connect.WithSchema(observeServiceMethods.ByName("Trace")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // observeServiceClient implements ObserveServiceClient.
 type observeServiceClient struct {
 	inspect *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	trace   *connect.Client[v1.TraceRequest, v1.TraceResponse]
 }
 
 // Inspect calls weft.v1.ObserveService.Inspect.
@@ -82,10 +93,17 @@ func (c *observeServiceClient) Inspect(ctx context.Context, req *connect.Request
 	return c.inspect.CallServerStream(ctx, req)
 }
 
+// Trace calls weft.v1.ObserveService.Trace.
+func (c *observeServiceClient) Trace(ctx context.Context, req *connect.Request[v1.TraceRequest]) (*connect.ServerStreamForClient[v1.TraceResponse], error) {
+	return c.trace.CallServerStream(ctx, req)
+}
+
 // ObserveServiceHandler is an implementation of the weft.v1.ObserveService service.
 type ObserveServiceHandler interface {
 	// Inspect reads what each node works on, and what its switch holds at that time.
 	Inspect(context.Context, *connect.Request[v1.InspectRequest], *connect.ServerStream[v1.InspectResponse]) error
+	// Trace asks a node's switch what it would do with packets.
+	Trace(context.Context, *connect.Request[v1.TraceRequest], *connect.ServerStream[v1.TraceResponse]) error
 }
 
 // NewObserveServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -101,10 +119,18 @@ func NewObserveServiceHandler(svc ObserveServiceHandler, opts ...connect.Handler
 		connect.WithSchema(observeServiceMethods.ByName("Inspect")),
 		connect.WithHandlerOptions(opts...),
 	)
+	observeServiceTraceHandler := connect.NewServerStreamHandler(
+		ObserveServiceTraceProcedure,
+		svc.Trace,
+		connect.WithSchema(observeServiceMethods.ByName("Trace")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/weft.v1.ObserveService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ObserveServiceInspectProcedure:
 			observeServiceInspectHandler.ServeHTTP(w, r)
+		case ObserveServiceTraceProcedure:
+			observeServiceTraceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -116,6 +142,10 @@ type UnimplementedObserveServiceHandler struct{}
 
 func (UnimplementedObserveServiceHandler) Inspect(context.Context, *connect.Request[v1.InspectRequest], *connect.ServerStream[v1.InspectResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Inspect is not implemented"))
+}
+
+func (UnimplementedObserveServiceHandler) Trace(context.Context, *connect.Request[v1.TraceRequest], *connect.ServerStream[v1.TraceResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Trace is not implemented"))
 }
 
 // PeerServiceClient is a client for the weft.v1.PeerService service.
