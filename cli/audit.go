@@ -60,13 +60,16 @@ classes of the network). -o csv prints a matrix.`,
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, source)
-		if err != nil {
-			return err
-		}
 		q := audit.Question{}
 		if len(args) == 2 {
 			q = audit.Question{From: args[0], To: args[1]}
+		}
+		if source.kubernetes.given() {
+			return a.kubernetesReach(cmd, source, of, q)
+		}
+		in, err := a.audited(cmd, source)
+		if err != nil {
+			return err
 		}
 		r, err := audit.ReachOf(in.intent, in.workloads, q)
 		if err != nil {

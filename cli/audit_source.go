@@ -16,16 +16,18 @@ import (
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
-// sourceFlags say what an audit is about: files, or a controller's state.
+// sourceFlags say what an audit is about: files, a controller's state, or Kubernetes manifests.
 type sourceFlags struct {
-	files    filesFlag
-	revision uint64
+	files      filesFlag
+	revision   uint64
+	kubernetes kubernetesFlags
 }
 
 func (f *sourceFlags) register(cmd *cobra.Command) {
 	f.files.register(cmd, "audit files instead of the controller's state")
 	cmd.Flags().Uint64Var(&f.revision, "revision", 0, "audit the controller's state at a past revision")
 	complete(cmd, "revision", cobra.NoFileCompletions)
+	f.kubernetes.register(cmd)
 }
 
 // audited is what an audit starts from.
