@@ -15,6 +15,8 @@ var (
 	flushV4 = netip.MustParseAddr("10.1.0.2")
 	flushV6 = netip.MustParseAddr("fd00::2")
 	other4  = netip.MustParseAddr("10.1.0.3")
+	nine    = netip.MustParseAddr("10.1.0.9")
+	eight   = netip.MustParseAddr("10.1.0.8")
 )
 
 // ovs-ofctl reads our octets and means the same by them.
@@ -29,6 +31,10 @@ func TestOracleReadsConnectionFlush(t *testing.T) {
 		{Connections{Zone: 65534, Source: flushV4, Destination: other4}, "zone=65534 'ct_nw_src=10.1.0.2,ct_nw_dst=10.1.0.3" + v4},
 		{Connections{Zone: 7, Protocol: 17, Source: flushV6}, "zone=7 'ct_ipv6_src=fd00::2,ct_ipv6_dst=::" + v6},
 		{Connections{Zone: 7, Protocol: 17, Destination: flushV6}, "zone=7 'ct_ipv6_src=::,ct_ipv6_dst=fd00::2" + v6},
+		{Connections{Zone: 5, Protocol: 6, Source: flushV4, Destination: other4, SourcePort: 4001, DestinationPort: 80},
+			"zone=5 'ct_nw_src=10.1.0.2,ct_nw_dst=10.1.0.3,ct_tp_src=4001,ct_tp_dst=80,ct_nw_proto=6'"},
+		{Connections{Zone: 5, Protocol: 1, Source: flushV4, Destination: other4, Query: &ICMPQuery{ID: 77, Type: 8}},
+			"zone=5 'ct_nw_src=10.1.0.2,ct_nw_dst=10.1.0.3,icmp_id=77,icmp_type=8,icmp_code=0,ct_nw_proto=1'"},
 	} {
 		b, err := MarshalConnections(tt.which, 9)
 		if err != nil {
@@ -42,7 +48,8 @@ func TestOracleReadsConnectionFlush(t *testing.T) {
 }
 
 func TestConnectionFlushRefuses(t *testing.T) {
-	for _, which := range []Connections{{Zone: 5}, {Protocol: 6, Source: flushV4, Destination: flushV6}, {Source: flushV6}, {Destination: flushV6, Protocol: 58}} {
+	for _, which := range []Connections{{Zone: 5}, {Protocol: 6, Source: flushV4, Destination: flushV6}, {Source: flushV6}, {Destination: flushV6, Protocol: 58},
+		{Source: flushV4, Protocol: 1, SourcePort: 9}, {Source: flushV4, Protocol: 6, Query: &ICMPQuery{ID: 1}}} {
 		if _, err := MarshalConnections(which, 1); err == nil {
 			t.Errorf("%+v was encoded", which)
 		}
@@ -61,6 +68,8 @@ func TestFlushConnections(t *testing.T) {
 			frame = fmt.Sprintf("in_port(1),eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),eth_type(0x86dd),ipv6(src=%s,dst=%s,label=0,proto=%s,tclass=0,hlimit=64,frag=no)", src, dst, proto)
 		}
 		switch proto {
+		case "1":
+			frame += ",icmp(type=8,code=0)"
 		case "58":
 			frame += ",icmpv6(type=128,code=0)"
 		case "6":
@@ -71,23 +80,28 @@ func TestFlushConnections(t *testing.T) {
 		s.appctl("netdev-dummy/receive", "p1", frame)
 	}
 	packet("17", "10.1.0.2", "10.1.0.3", 1000)
+	packet("6", "10.1.0.9", "10.1.0.8", 1005)
+	packet("6", "10.1.0.9", "10.1.0.8", 1006)
+	packet("1", "10.1.0.9", "10.1.0.8", 0)
 	packet("6", "10.1.0.3", "10.1.0.2", 1001)
 	packet("17", "10.1.0.3", "10.1.0.4", 1002)
 	packet("17", "fd00::2", "fd00::3", 1003)
 	packet("17", "fd00::3", "fd00::4", 1004)
 	packet("58", "fd00::2", "fd00::3", 0)
 	entries := func() string { return s.appctl("dpctl/dump-conntrack") }
-	if got := strings.Count(entries(), "orig="); got != 6 {
+	if got := strings.Count(entries(), "orig="); got != 9 {
 		t.Fatalf("%d connections were made:\n%s", got, entries())
 	}
 	err := c.FlushConnections(context.Background(), []Connections{
+		{Zone: 5, Protocol: 6, Source: nine, Destination: eight, SourcePort: 1005, DestinationPort: 80},
+		{Zone: 5, Protocol: 1, Source: nine, Destination: eight, Query: &ICMPQuery{Type: 8}},
 		{Zone: 5, Source: flushV4}, {Zone: 5, Destination: flushV4}, {Zone: 5, Protocol: 17, Source: flushV6}, {Zone: 5, Protocol: 6, Destination: flushV6}, {Zone: 6, Source: other4},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	left := entries()
-	if strings.Count(left, "orig=") != 3 || !strings.Contains(left, "sport=1002") || !strings.Contains(left, "sport=1004") || !strings.Contains(left, "icmpv6") {
+	if strings.Count(left, "orig=") != 4 || !strings.Contains(left, "sport=1006") || !strings.Contains(left, "sport=1002") || !strings.Contains(left, "sport=1004") || !strings.Contains(left, "icmpv6") {
 		t.Errorf("what is left:\n%s", left)
 	}
 }

@@ -10,8 +10,8 @@ type Command uint8
 
 // The commands. Groups and meters know Add, Modify and Delete; AddOrModify is for groups alone.
 const (
-	// Add adds the object. A flow with the same table, priority and match is replaced and its counters
-	// start anew; a group or a meter with the same number is an error.
+	// Add adds the object. A flow with the same table, priority and match is replaced, and goes on with its
+	// counters; a group or a meter with the same number is an error.
 	Add Command = iota + 1
 	// Modify changes the actions of all flows that the match covers, or one group or meter.
 	Modify

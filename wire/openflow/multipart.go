@@ -11,6 +11,7 @@ const (
 	mpTable       = 3
 	mpPortStats   = 4
 	mpGroupDesc   = 7
+	mpMeter       = 9
 	mpMeterConfig = 10
 	mpPortDesc    = 13
 	mpMore        = 1
