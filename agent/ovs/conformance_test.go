@@ -3,6 +3,7 @@ package ovs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"strings"
@@ -129,10 +130,60 @@ func conformance(t *testing.T, db database) {
 	if i, _ := s.Interface("nosuchdevice"); i.OFPort != 0 || !strings.Contains(i.Error, "No such device") {
 		t.Errorf("a device that isn't there: %+v", i)
 	}
-	for _, name := range []string{"nosuchdevice", "vx", "p1", "p1"} {
+	must(t, db.DeletePort(ctx, "nosuchdevice"))
+	for _, name := range []string{"p2", "p3"} {
+		must(t, db.AddPort(ctx, ovs.PortSpec{Name: name, Type: "internal", Number: 40000}))
+		s = waitState(t, db, name, func(s ovs.State) bool { i, _ := s.Interface(name); return i.OFPort != 0 })
+		if i, _ := s.Interface(name); (i.OFPort == 40000) != (name == "p2") || i.Requested != 40000 {
+			t.Errorf("%s asked for number 40000 and has %d: %+v", name, i.OFPort, i)
+		}
+	}
+	manyAtOnce(t, db)
+	for _, name := range []string{"nosuchdevice", "p3", "p2", "vx", "p1", "p1"} {
 		must(t, db.DeletePort(ctx, name))
 	}
 	waitState(t, db, "no ports", numbered())
+}
+
+// manyAtOnce makes changes from many goroutines. Each has its own result, also when others fail.
+func manyAtOnce(t *testing.T, db database) {
+	t.Helper()
+	const n = 20
+	each := func(what string, f func(name string) error) {
+		t.Helper()
+		errs := make(chan error, n)
+		for i := range n {
+			go func() { errs <- f(fmt.Sprintf("m%d", i)) }()
+		}
+		for range n {
+			if err := <-errs; err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("m%d", i)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	each("add", func(name string) error {
+		_ = db.AddPort(gone, ovs.PortSpec{Name: name, Type: "internal"}) // made or not
+		return db.AddPort(t.Context(), ovs.PortSpec{Name: name, Type: "internal", ExternalIDs: map[string]string{"name": name}})
+	})
+	waitState(t, db, "all of them", numbered(append(names, "p1", "p2", "p3", "vx")...))
+	each("set", func(name string) error {
+		return errors.Join(db.SetExternalIDs(t.Context(), name, map[string]string{"a": "1"}), db.SetExternalIDs(t.Context(), name, map[string]string{"b": "2"}))
+	})
+	waitState(t, db, "all ids", func(s ovs.State) bool {
+		for _, name := range names {
+			if i, _ := s.Interface(name); !maps.Equal(i.ExternalIDs, map[string]string{"name": name, "a": "1", "b": "2"}) {
+				return false
+			}
+		}
+		return true
+	})
+	each("delete", func(name string) error { return db.DeletePort(t.Context(), name) })
 }
 
 func TestDBReconnects(t *testing.T) {

@@ -35,6 +35,7 @@ type DB struct {
 
 	mu     sync.Mutex
 	client client.Client // nil while there is no connection
+	queue  changes
 }
 
 // New returns a driver that does nothing before Run.

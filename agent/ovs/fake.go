@@ -88,8 +88,13 @@ func (f *Fake) open(spec PortSpec) Interface {
 	if spec.Type == "" && f.Missing != nil && f.Missing(spec.Name) {
 		return Interface{Name: spec.Name, Error: fmt.Sprintf("could not open network device %s (No such device)", spec.Name)}
 	}
-	f.nextPort++
-	return Interface{Name: spec.Name, OFPort: f.nextPort - 1}
+	i := Interface{Name: spec.Name, OFPort: spec.Number, Requested: spec.Number}
+	taken := slices.ContainsFunc(f.state.Interfaces, func(o Interface) bool { return o.OFPort == spec.Number })
+	if spec.Number == 0 || taken {
+		i.OFPort = f.nextPort
+		f.nextPort++
+	}
+	return i
 }
 
 // SetExternalIDs implements the contract of DB.SetExternalIDs.

@@ -33,13 +33,14 @@ type (
 		Interfaces []string `ovsdb:"interfaces"`
 	}
 	interfaceRow struct {
-		UUID        string            `ovsdb:"_uuid"`
-		Name        string            `ovsdb:"name"`
-		Type        string            `ovsdb:"type"`
-		OFPort      *int              `ovsdb:"ofport"`
-		Error       *string           `ovsdb:"error"`
-		Options     map[string]string `ovsdb:"options"`
-		ExternalIDs map[string]string `ovsdb:"external_ids"`
+		UUID          string            `ovsdb:"_uuid"`
+		Name          string            `ovsdb:"name"`
+		Type          string            `ovsdb:"type"`
+		OFPort        *int              `ovsdb:"ofport"`
+		OFPortRequest *int              `ovsdb:"ofport_request"`
+		Error         *string           `ovsdb:"error"`
+		Options       map[string]string `ovsdb:"options"`
+		ExternalIDs   map[string]string `ovsdb:"external_ids"`
 	}
 )
 
@@ -63,7 +64,7 @@ func monitoredColumns() []client.MonitorOption {
 		client.WithTable(&root, &root.Bridges, &root.OVSVersion),
 		client.WithTable(&b, &b.Name, &b.DatapathType, &b.DatapathID, &b.FailMode, &b.Protocols, &b.OtherConfig, &b.Ports),
 		client.WithTable(&p, &p.Name, &p.Interfaces),
-		client.WithTable(&i, &i.Name, &i.Type, &i.OFPort, &i.Error, &i.Options, &i.ExternalIDs),
+		client.WithTable(&i, &i.Name, &i.Type, &i.OFPort, &i.OFPortRequest, &i.Error, &i.Options, &i.ExternalIDs),
 	}
 }
 
@@ -145,6 +146,9 @@ func (i interfaceRow) value() Interface {
 	v := Interface{Name: i.Name, Type: i.Type, Error: deref(i.Error), Options: i.Options, ExternalIDs: i.ExternalIDs}
 	if i.OFPort != nil && *i.OFPort > 0 {
 		v.OFPort = uint32(*i.OFPort)
+	}
+	if i.OFPortRequest != nil && *i.OFPortRequest > 0 {
+		v.Requested = uint32(*i.OFPortRequest)
 	}
 	return v
 }

@@ -48,6 +48,9 @@ type Interface struct {
 	Type string // "" for a device of the system, "internal", "vxlan"
 	// OFPort is the port number in OpenFlow; 0 until vswitchd has given one, or when it could not.
 	OFPort uint32
+	// Requested is the number that vswitchd was asked to give; 0 when it was left to it. It gives another one only when
+	// that is taken.
+	Requested uint32
 	// Error is why vswitchd could not open the device; empty when it could.
 	Error       string
 	Options     map[string]string
@@ -67,6 +70,8 @@ type BridgeSpec struct {
 type PortSpec struct {
 	Name string
 	Type string
+	// Number is the port number that a new port asks for; 0 leaves it to vswitchd.
+	Number uint32
 	// Options replace the interface's options.
 	Options map[string]string
 	// ExternalIDs are set; other keys of the interface stay as they are.

@@ -30,25 +30,25 @@ var wantedProtocols = [...]string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "Ope
 
 // EnsureBridge makes the bridge, or changes what differs from the spec. It leaves the ports alone.
 func (d *DB) EnsureBridge(ctx context.Context, spec BridgeSpec) error {
-	return d.transact(ctx, "ensure bridge "+d.cfg.Bridge, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+	return d.transact(ctx, &change{what: "ensure bridge " + d.cfg.Bridge, about: d.cfg.Bridge, build: func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error) {
 		b, ok := r.bridge(d.cfg.Bridge)
 		if !ok {
 			return d.createBridge(c, r, spec)
 		}
 		return updateBridge(c, b, spec)
-	})
+	}})
 }
 
 // DeleteBridge removes the bridge and its ports. One that is not there is no error.
 func (d *DB) DeleteBridge(ctx context.Context) error {
-	return d.transact(ctx, "delete bridge "+d.cfg.Bridge, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+	return d.transact(ctx, &change{what: "delete bridge " + d.cfg.Bridge, about: d.cfg.Bridge, build: func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error) {
 		b, ok := r.bridge(d.cfg.Bridge)
 		if !ok || len(r.roots) != 1 {
 			return nil, nil
 		}
 		root := r.roots[0]
 		return c.Where(&root).Mutate(&root, model.Mutation{Field: &root.Bridges, Mutator: ovsdb.MutateOperationDelete, Value: []string{b.UUID}})
-	})
+	}})
 }
 
 // createBridge returns the operations that make the bridge with its local port, as ovs-vsctl add-br does.
@@ -106,10 +106,10 @@ func updateBridge(c client.Client, b bridgeRow, spec BridgeSpec) ([]ovsdb.Operat
 	return c.Where(&next).Update(&next, changed...)
 }
 
-// AddPort adds a port to the bridge, or changes what differs from the spec when it is there already. A port of
-// that name on another bridge is an error.
+// AddPort adds a port to the bridge, or changes what differs from the spec when it is there already; its number stays
+// then. A port of that name on another bridge is an error.
 func (d *DB) AddPort(ctx context.Context, spec PortSpec) error {
-	return d.transact(ctx, "add port "+spec.Name, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+	return d.transact(ctx, &change{what: "add port " + spec.Name, about: spec.Name, build: func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error) {
 		b, ok := r.bridge(d.cfg.Bridge)
 		if !ok {
 			return nil, fmt.Errorf("there is no bridge %s yet", d.cfg.Bridge)
@@ -123,16 +123,27 @@ func (d *DB) AddPort(ctx context.Context, spec PortSpec) error {
 		}
 		return joinOps(
 			func() ([]ovsdb.Operation, error) {
-				return c.Create(&interfaceRow{UUID: "new_interface", Name: spec.Name, Type: spec.Type, Options: spec.Options, ExternalIDs: spec.ExternalIDs})
+				return c.Create(&interfaceRow{
+					UUID: "new_interface" + suffix, Name: spec.Name, Type: spec.Type, Options: spec.Options, ExternalIDs: spec.ExternalIDs, OFPortRequest: number(spec.Number),
+				})
 			},
 			func() ([]ovsdb.Operation, error) {
-				return c.Create(&portRow{UUID: "new_port", Name: spec.Name, Interfaces: []string{"new_interface"}})
+				return c.Create(&portRow{UUID: "new_port" + suffix, Name: spec.Name, Interfaces: []string{"new_interface" + suffix}})
 			},
 			func() ([]ovsdb.Operation, error) {
-				return c.Where(&b).Mutate(&b, model.Mutation{Field: &b.Ports, Mutator: ovsdb.MutateOperationInsert, Value: []string{"new_port"}})
+				return c.Where(&b).Mutate(&b, model.Mutation{Field: &b.Ports, Mutator: ovsdb.MutateOperationInsert, Value: []string{"new_port" + suffix}})
 			},
 		)
-	})
+	}})
+}
+
+// number returns a port's number as the optional column holds it.
+func number(n uint32) *int {
+	if n == 0 {
+		return nil
+	}
+	i := int(n)
+	return &i
 }
 
 // updateInterface returns the operations that take an existing port's interface to its spec.
@@ -164,7 +175,7 @@ func updateInterface(c client.Client, r rows, spec PortSpec) ([]ovsdb.Operation,
 // SetExternalIDs sets keys of an interface's external_ids and removes those whose value is empty; other keys
 // stay. An interface that is not there is left alone.
 func (d *DB) SetExternalIDs(ctx context.Context, name string, ids map[string]string) error {
-	return d.transact(ctx, "set external_ids of "+name, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+	return d.transact(ctx, &change{what: "set external_ids of " + name, about: name, build: func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error) {
 		i, ok := r.interfaceNamed(name)
 		if !ok {
 			return nil, nil
@@ -176,12 +187,12 @@ func (d *DB) SetExternalIDs(ctx context.Context, name string, ids map[string]str
 		}
 		i.ExternalIDs = next
 		return c.Where(&i).Update(&i, &i.ExternalIDs)
-	})
+	}})
 }
 
 // DeletePort removes a port of the bridge; its interface goes with it.
 func (d *DB) DeletePort(ctx context.Context, name string) error {
-	return d.transact(ctx, "delete port "+name, func(c client.Client, r rows) ([]ovsdb.Operation, error) {
+	return d.transact(ctx, &change{what: "delete port " + name, about: name, build: func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error) {
 		b, ok := r.bridge(d.cfg.Bridge)
 		if !ok {
 			return nil, nil
@@ -191,43 +202,7 @@ func (d *DB) DeletePort(ctx context.Context, name string) error {
 			return nil, nil
 		}
 		return c.Where(&b).Mutate(&b, model.Mutation{Field: &b.Ports, Mutator: ovsdb.MutateOperationDelete, Value: []string{p.UUID}})
-	})
-}
-
-// transact runs the operations that build returns, as one transaction; none is a success. what says in the
-// error what was tried.
-func (d *DB) transact(ctx context.Context, what string, build func(client.Client, rows) ([]ovsdb.Operation, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	c, err := d.connection()
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	r, err := readRows(ctx, c)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	ops, err := build(c, r)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if len(ops) == 0 {
-		return nil
-	}
-	results, err := c.Transact(ctx, ops...)
-	if errors.Is(err, client.ErrNotConnected) {
-		err = ErrNotConnected
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if failed, err := ovsdb.CheckOperationResults(results, ops); err != nil {
-		for _, f := range failed {
-			err = fmt.Errorf("%w: %w", err, f)
-		}
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
+	}})
 }
 
 // joinOps concatenates operations, and stops at the first error.

@@ -43,6 +43,9 @@ type Conn struct {
 	err     error // why done is closed
 	nextXID uint32
 	calls   map[*call]struct{}
+	ports   map[uint32]PortChange // since the last PortChanges
+
+	portChanged chan struct{} // ports has something
 
 	nextBundle atomic.Uint32
 	packetIns  chan PacketIn
@@ -80,6 +83,9 @@ func start(ctx context.Context, nc net.Conn, path string) (*Conn, error) {
 		nextXID:   1,
 		calls:     make(map[*call]struct{}),
 		packetIns: make(chan PacketIn, packetInQueue),
+		ports:     make(map[uint32]PortChange),
+
+		portChanged: make(chan struct{}, 1),
 	}
 	r := bufio.NewReaderSize(nc, readBuffer)
 	if err := handshake(ctx, nc, r); err != nil {
@@ -223,6 +229,9 @@ func (c *Conn) dispatch(m message) {
 		return
 	case msgExperimenter:
 		c.receivePacketIn(m.body)
+		return
+	case msgPortStatus:
+		c.receivePortStatus(m.body)
 		return
 	}
 	c.mu.Lock()

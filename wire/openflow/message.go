@@ -13,6 +13,7 @@ const (
 	msgEchoReply        = 3
 	msgExperimenter     = 4
 	msgSetConfig        = 9
+	msgPortStatus       = 12
 	msgPacketOut        = 13
 	msgFlowMod          = 14
 	msgGroupMod         = 15

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weftfabric/weft/fabric"
@@ -155,18 +154,9 @@ func (c *Conn) PortDescs(ctx context.Context) ([]PortDesc, error) {
 	var out []PortDesc
 	req := be.AppendUint32(be.AppendUint32(nil, PortAny), 0)
 	err := c.multipart(ctx, mpPortDesc, req, func(cur *cursor) error {
-		// struct ofp_port: port(4) length(2) pad(2) hw_addr(6) pad(2) name(16) config(4) state(4) properties
-		p := PortDesc{Number: cur.u32()}
-		n := int(cur.u16())
-		body := cursor{b: cur.take(n - 6)}
-		body.skip(2)
-		copy(p.MAC[:], body.take(6))
-		body.skip(2)
-		p.Name = strings.TrimRight(string(body.take(portNameLen)), "\x00")
-		p.Up = body.u32()&portConfigDown == 0
-		p.Up = body.u32()&portStateDown == 0 && p.Up
+		p, err := cur.port()
 		out = append(out, p)
-		return body.err()
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("openflow: ports: %w", err)
