@@ -153,7 +153,7 @@ func (x *index) planSettings(name fabric.NodeName) plan.Settings {
 		overhead = overheadIPv6
 	}
 	return plan.Settings{
-		VTEP: vtep, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
+		VTEP: vtep, Underlay: vtep, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
 		WorkloadMTU: s.UnderlayMTU - overhead, IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
 	}
 }
