@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weftfabric/weft/firewall/reach"
@@ -17,6 +18,8 @@ const (
 	Violated   Outcome = "violated"
 	Vacuous    Outcome = "vacuous"     // it holds, but there is no declared workload that it is about
 	NotDecided Outcome = "not decided" // more label sets, or pairs, than are looked at; none of those that were violates it
+	// NotModelled is the verdict about what the model doesn't hold, whatever policy says.
+	NotModelled Outcome = "not modelled"
 )
 
 // Proofs are the verdicts about assertions.
@@ -25,14 +28,11 @@ type Proofs struct {
 	Assertions []Proof `json:"assertions"`
 }
 
-// Failed reports whether an assertion is violated or not decided.
+// Failed reports whether an assertion is violated, or has no verdict.
 func (p Proofs) Failed() bool {
-	for _, a := range p.Assertions {
-		if a.Verdict == Violated || a.Verdict == NotDecided {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Assertions, func(a Proof) bool {
+		return a.Verdict == Violated || a.Verdict == NotDecided || a.Verdict == NotModelled
+	})
 }
 
 // Proof is the verdict about one assertion.

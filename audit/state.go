@@ -87,3 +87,12 @@ func ParseState(data []byte) (State, error) {
 	}
 	return s, nil
 }
+
+// Marshal returns the document as it is kept as evidence: equal states have equal bytes.
+func (s State) Marshal() ([]byte, error) {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("state of revision %d: %w", s.Revision, err)
+	}
+	return append(b, '\n'), nil
+}

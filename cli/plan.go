@@ -65,7 +65,7 @@ func (p planned) compare(ctx context.Context, client weftv1connect.AuditServiceC
 	}
 	diff, err := audit.DiffOf(before, after)
 	if err != nil {
-		return nil, err.Error(), nil
+		return nil, "", fmt.Errorf("which connections are gained and lost: %w; --reach=false leaves that out", err)
 	}
 	return &diff, "", nil
 }

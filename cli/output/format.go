@@ -19,6 +19,8 @@ const (
 	Dot   Format = "dot"   // the language of Graphviz
 	CSV   Format = "csv"   // comma-separated values (RFC 4180)
 	SARIF Format = "sarif" // findings with file and line, SARIF 2.1.0
+	JUnit Format = "junit" // tests and their outcome, XML of JUnit
+	HTML  Format = "html"  // a page that needs nothing else
 )
 
 // ParseFormat returns the format named s, which must be one of those that the command offers.
