@@ -39,9 +39,15 @@ type Witness struct {
 	Service     string     `json:"service"`
 }
 
-// String returns "10.0.0.1 -> 10.0.0.2 tcp/80".
+// String returns "10.0.0.1 -> 10.0.0.2 tcp/80". An address that isn't known is invalid.
 func (w Witness) String() string {
-	return fmt.Sprintf("%s -> %s %s", w.Source, w.Destination, w.Service)
+	name := func(a netip.Addr) string {
+		if a.IsValid() {
+			return a.String()
+		}
+		return "(address not known)"
+	}
+	return fmt.Sprintf("%s -> %s %s", name(w.Source), name(w.Destination), w.Service)
 }
 
 // Step is what one tier says; a nil rule says nothing.

@@ -42,10 +42,14 @@ func (a *app) auditReachCommand() *cobra.Command {
 any are left out; replies are not connections.
 
 FROM and TO are workloads (tenant/name) or classes (tenant/network:key=value,key=value; "tenant/network:" means all
-classes of the network). -o csv prints a matrix.`,
+classes of the network). -o csv prints a matrix.
+
+With --kubernetes they are workloads as namespace/Kind/name, or addresses outside of the cluster; docs/kubernetes.md says
+what is looked at.`,
 		Example: `  weft audit reach
   weft audit reach acme/web-1 acme/db-1 --revision 41
-  weft audit reach acme/prod:app=web acme/prod: -f topology/ -o json`,
+  weft audit reach acme/prod:app=web acme/prod: -f topology/ -o json
+  weft audit reach --kubernetes manifests/`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
 				return usage(cmd, "name both FROM and TO, or neither")
@@ -114,7 +118,8 @@ matches. SERVICE is tcp/80, udp/53, sctp/7, icmp/8, icmp/3/4, icmpv6/128 or prot
 FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained. This is
 what policy says; whether switches carry it out is not looked at yet. The exit code doesn't depend on the verdict.`,
 		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432
-  weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json`,
+  weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json
+  weft audit why shop/Deployment/web 203.0.113.9 tcp/443 --kubernetes manifests/`,
 		Args: cobra.ExactArgs(3),
 	}
 	source.register(cmd)
@@ -124,6 +129,9 @@ what policy says; whether switches carry it out is not looked at yet. The exit c
 		if err != nil {
 			return err
 		}
+		if source.kubernetes.given() {
+			return a.kubernetesWhy(cmd, source, of, args)
+		}
 		in, err := a.audited(cmd, source)
 		if err != nil {
 			return err
@@ -132,19 +140,21 @@ what policy says; whether switches carry it out is not looked at yet. The exit c
 		if err != nil {
 			return refused("%w", err)
 		}
-		return a.print(of, why, func() error {
-			for i, x := range why.Explanations {
-				if i > 0 {
-					fmt.Fprintln(a.Stdout)
-				}
-				if err := a.printExplanation(x, why.Service); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return a.print(of, why, func() error { return a.printWhy(why) })
 	}
 	return cmd
+}
+
+func (a *app) printWhy(why audit.Why) error {
+	for i, x := range why.Explanations {
+		if i > 0 {
+			fmt.Fprintln(a.Stdout)
+		}
+		if err := a.printExplanation(x, why.Service); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) printExplanation(x audit.Explanation, service string) error {

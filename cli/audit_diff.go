@@ -13,8 +13,10 @@ import (
 
 func (a *app) auditDiffCommand() *cobra.Command {
 	var (
-		files  filesFlag
-		format formatFlag
+		files      filesFlag
+		kubernetes bool
+		manifests  kubernetesFlags
+		format     formatFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "diff [BEFORE [AFTER]] [-f FILE]",
@@ -30,15 +32,21 @@ they are.`,
 		Example: `  weft audit diff -f proposed/
   weft audit diff 41
   weft audit diff 41 44
-  weft audit diff topology/ proposed/ -o json`,
+  weft audit diff topology/ proposed/ -o json
+  weft audit diff --kubernetes manifests/ proposed/`,
 		Args: cobra.MaximumNArgs(2),
 	}
 	files.register(cmd, "what comes after")
+	cmd.Flags().BoolVar(&kubernetes, "kubernetes", false, "BEFORE and AFTER are Kubernetes manifests: files or directories")
+	manifests.registerOptions(cmd)
 	format.register(cmd, output.Table, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
+		}
+		if kubernetes {
+			return a.kubernetesDiff(cmd, manifests, of, args)
 		}
 		if len(args)+min(len(files.paths), 1) == 0 || len(args) == 2 && len(files.paths) > 0 {
 			return usage(cmd, "name what to compare: BEFORE, BEFORE and AFTER, or -f FILE with what comes after")

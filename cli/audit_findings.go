@@ -23,7 +23,8 @@ contradict each other at one priority, that can match nobody, or that allow ever
 FirewallPolicy governs while the posture allows. Each label set that policies can tell apart is looked at, not only those
 of declared workloads. The exit code doesn't depend on what is found.`,
 		Example: `  weft audit findings
-  weft audit findings -f topology/ -o sarif > weft.sarif`,
+  weft audit findings -f topology/ -o sarif > weft.sarif
+  weft audit findings --kubernetes manifests/`,
 		Args: cobra.NoArgs,
 	}
 	source.register(cmd)
@@ -33,13 +34,9 @@ of declared workloads. The exit code doesn't depend on what is found.`,
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, source)
+		found, err := a.findings(cmd, source)
 		if err != nil {
 			return err
-		}
-		found, err := audit.FindingsOf(in.intent, in.workloads)
-		if err != nil {
-			return refused("%w", err)
 		}
 		if of == output.SARIF {
 			return a.print(output.JSON, found.SARIF(version.Version), nil)
@@ -47,6 +44,22 @@ of declared workloads. The exit code doesn't depend on what is found.`,
 		return a.print(of, found, func() error { return a.printFindings(found) })
 	}
 	return cmd
+}
+
+// findings looks for findings in what the flags name.
+func (a *app) findings(cmd *cobra.Command, source sourceFlags) (audit.Findings, error) {
+	if source.kubernetes.given() {
+		return a.kubernetesFindings(cmd, source)
+	}
+	in, err := a.audited(cmd, source)
+	if err != nil {
+		return audit.Findings{}, err
+	}
+	found, err := audit.FindingsOf(in.intent, in.workloads)
+	if err != nil {
+		return audit.Findings{}, refused("%w", err)
+	}
+	return found, nil
 }
 
 func (a *app) printFindings(found audit.Findings) error {

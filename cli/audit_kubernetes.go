@@ -199,3 +199,86 @@ func (a *app) printSummary(s kubernetes.Summary) error {
 	}
 	return nil
 }
+
+func (a *app) kubernetesWhy(cmd *cobra.Command, f sourceFlags, of output.Format, args []string) error {
+	w, err := a.world(cmd, f)
+	if err != nil {
+		return err
+	}
+	why, err := kubernetes.WhyOf(w, audit.Question{From: args[0], To: args[1]}, args[2])
+	if err != nil {
+		return refused("%w", err)
+	}
+	return a.print(of, why, func() error { return a.printWhy(why) })
+}
+
+func (a *app) kubernetesFindings(cmd *cobra.Command, f sourceFlags) (audit.Findings, error) {
+	w, err := a.world(cmd, f)
+	if err != nil {
+		return audit.Findings{}, err
+	}
+	return kubernetes.FindingsOf(w), nil
+}
+
+// kubernetesProofs decides the assertions among the manifests and in further files.
+func (a *app) kubernetesProofs(cmd *cobra.Command, f sourceFlags, assertions []string) (audit.Proofs, error) {
+	f.kubernetes.paths = append(f.kubernetes.paths, assertions...)
+	w, err := a.world(cmd, f)
+	if err != nil {
+		return audit.Proofs{}, err
+	}
+	if len(w.Cluster.Assertions) == 0 {
+		return audit.Proofs{}, refused("no assertions: name a file with documents of the kind KubernetesAssertion with --assert")
+	}
+	o, err := f.kubernetes.options(cmd)
+	if err != nil {
+		return audit.Proofs{}, err
+	}
+	proofs, err := kubernetes.Prove(w.Cluster, o, w.Cluster.Assertions)
+	if err != nil {
+		return audit.Proofs{}, refused("%w", err)
+	}
+	return proofs, nil
+}
+
+func (a *app) kubernetesDiff(cmd *cobra.Command, f kubernetesFlags, of output.Format, args []string) error {
+	if len(args) != 2 || cmd.Flags().Changed("filename") {
+		return usage(cmd, "with --kubernetes, name BEFORE and AFTER: files or directories of manifests")
+	}
+	o, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	var sides [2]*kubernetes.Cluster
+	for i, path := range args {
+		if sides[i], err = a.cluster([]string{path}); err != nil {
+			return err
+		}
+	}
+	d, err := kubernetes.DiffOf(sides[0], sides[1], o)
+	if err != nil {
+		return refused("%w", err)
+	}
+	return a.print(of, d, func() error {
+		if d.IsEmpty() {
+			_, err := fmt.Fprintln(a.Stdout, "no connection is gained or lost")
+			return err
+		}
+		g := output.Grid{Header: []string{"CAUSE", "CHANGE", "FROM", "TO", "CONNECTIONS"}}
+		for _, part := range []struct {
+			cause string
+			rows  []kubernetes.DiffRow
+		}{{"policy", d.Policy}, {"membership", d.Membership}} {
+			for _, row := range part.rows {
+				add := func(change string, colour output.Colour, list []kubernetes.Connections) {
+					if len(list) > 0 {
+						g.Add(output.C(part.cause), output.Cell{Text: change, Colour: colour}, output.C(row.From), output.C(row.To), output.C(kubernetes.Text(list)))
+					}
+				}
+				add("gained", output.Good, row.Gained)
+				add("lost", output.Bad, row.Lost)
+			}
+		}
+		return g.Write(a.Stdout, a.stdoutStyle())
+	})
+}

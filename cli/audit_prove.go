@@ -26,7 +26,8 @@ never and only hold for workloads that don't exist yet too, unless they say othe
 can tell apart is looked at. A violated assertion comes with the smallest packet that violates it, and the rules that it
 meets. The exit code is 1 when an assertion is violated or could not be decided.`,
 		Example: `  weft audit prove --assert assertions.yaml
-  weft audit prove -f topology/ -o json`,
+  weft audit prove -f topology/ -o json
+  weft audit prove --kubernetes manifests/ --assert assertions.yaml`,
 		Args: cobra.NoArgs,
 	}
 	source.register(cmd)
@@ -37,17 +38,9 @@ meets. The exit code is 1 when an assertion is violated or could not be decided.
 		if err != nil {
 			return err
 		}
-		in, err := a.audited(cmd, source)
+		proofs, err := a.proofs(cmd, source, assertions)
 		if err != nil {
 			return err
-		}
-		list, err := a.assertions(in, assertions)
-		if err != nil {
-			return err
-		}
-		proofs, err := audit.Prove(in.intent, in.workloads, list)
-		if err != nil {
-			return refused("%w", err)
 		}
 		if err := a.print(of, proofs, func() error { return a.printProofs(proofs) }); err != nil {
 			return err
@@ -58,6 +51,26 @@ meets. The exit code is 1 when an assertion is violated or could not be decided.
 		return nil
 	}
 	return cmd
+}
+
+// proofs decides the assertions in what the flags name.
+func (a *app) proofs(cmd *cobra.Command, source sourceFlags, assertions []string) (audit.Proofs, error) {
+	if source.kubernetes.given() {
+		return a.kubernetesProofs(cmd, source, assertions)
+	}
+	in, err := a.audited(cmd, source)
+	if err != nil {
+		return audit.Proofs{}, err
+	}
+	list, err := a.assertions(in, assertions)
+	if err != nil {
+		return audit.Proofs{}, err
+	}
+	proofs, err := audit.Prove(in.intent, in.workloads, list)
+	if err != nil {
+		return audit.Proofs{}, refused("%w", err)
+	}
+	return proofs, nil
 }
 
 // assertions reads the assertions beside the topology and in the files named.

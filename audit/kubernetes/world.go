@@ -122,17 +122,15 @@ func (w *World) end(text string) (classes []int, at netip.Addr, err error) {
 	return nil, netip.Addr{}, fmt.Errorf("workload %q is not declared: name one as namespace/Kind/name, or an address outside of the cluster%s", text, hint)
 }
 
-// name returns how answers name a class; the outside has no name.
-func (w *World) name(class int) string {
-	if i := w.classes[class].workload; i >= 0 {
+// name returns how answers name a class: by its workload, or by an address outside of the cluster.
+func (w *World) name(class int, at netip.Addr) string {
+	switch i := w.classes[class].workload; {
+	case i >= 0:
 		return w.Cluster.Workloads[i].String()
+	case at.IsValid():
+		return at.String()
 	}
-	return ""
-}
-
-// endpoint returns a pod of a class at an address.
-func (w *World) endpoint(class int, a netip.Addr) firewall.Endpoint {
-	return firewall.Endpoint{Network: w.sides[class].Network, Identity: w.classes[class].identity, Addr: a}
+	return "outside"
 }
 
 // between returns what policy decides between two classes. Where no policy governs either side everything passes.
