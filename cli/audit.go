@@ -26,7 +26,8 @@ that policies mention and no workload has. docs/audit.md says what counts, and w
   weft audit findings -f topology/`,
 	}
 	makeGroup(cmd)
-	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditDiffCommand(), a.auditVerifyCommand())
+	cmd.AddCommand(a.auditReachCommand(), a.auditWhyCommand(), a.auditProveCommand(), a.auditFindingsCommand(), a.auditDiffCommand(),
+		a.auditVerifyCommand(), a.auditReportCommand(), a.auditKeygenCommand(), a.auditVerifyBundleCommand(), a.auditSchemaCommand())
 	return cmd
 }
 

@@ -24,7 +24,7 @@ Assertion, in files named with --assert or beside the topology.
 
 never and only hold for workloads that don't exist yet too, unless they say otherwise: each label set that the policies
 can tell apart is looked at. A violated assertion comes with the smallest packet that violates it, and the rules that it
-meets. The exit code is 1 when an assertion is violated or could not be decided.`,
+meets. The exit code is 1 when an assertion is violated, could not be decided, or is about what the model doesn't hold.`,
 		Example: `  weft audit prove --assert assertions.yaml
   weft audit prove -f topology/ -o json
   weft audit prove --kubernetes manifests/ --assert assertions.yaml`,
@@ -32,7 +32,7 @@ meets. The exit code is 1 when an assertion is violated or could not be decided.
 	}
 	source.register(cmd)
 	cmd.Flags().StringArrayVar(&assertions, "assert", nil, "assertions to decide: a file or a directory; may be repeated")
-	format.register(cmd, output.Table, output.JSON)
+	format.register(cmd, output.Table, output.JSON, output.JUnit)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
@@ -42,7 +42,12 @@ meets. The exit code is 1 when an assertion is violated or could not be decided.
 		if err != nil {
 			return err
 		}
-		if err := a.print(of, proofs, func() error { return a.printProofs(proofs) }); err != nil {
+		if err := a.print(of, proofs, func() error {
+			if of == output.JUnit {
+				return a.write(proofs.JUnit())
+			}
+			return a.printProofs(proofs)
+		}); err != nil {
 			return err
 		}
 		if proofs.Failed() {
@@ -84,8 +89,7 @@ func (a *app) assertions(in audited, paths []string) ([]audit.Assertion, error) 
 		}
 		objects, more, faults := topology.Decode(sources)
 		for _, o := range objects {
-			faults = append(faults, topology.Problem{Severity: topology.SeverityError, File: o.Origin.File, Line: o.Origin.Line,
-				Message: o.Key.String() + ": stands among assertions: name its file with -f"})
+			faults = append(faults, audit.Misplaced(o))
 		}
 		foreign, problems = append(foreign, more...), faults
 	}
@@ -102,10 +106,19 @@ func (a *app) assertions(in audited, paths []string) ([]audit.Assertion, error) 
 	return list, nil
 }
 
+// write prints bytes that something made, or returns why it could not.
+func (a *app) write(b []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(b)
+	return err
+}
+
 func (a *app) printProofs(p audit.Proofs) error {
 	style := a.stdoutStyle()
 	g := output.Grid{Header: []string{"ASSERTION", "TYPE", "VERDICT", "REASON"}}
-	colours := map[audit.Outcome]output.Colour{audit.Proved: output.Good, audit.Violated: output.Bad, audit.Vacuous: output.Notice, audit.NotDecided: output.Bad}
+	colours := map[audit.Outcome]output.Colour{audit.Proved: output.Good, audit.Violated: output.Bad, audit.Vacuous: output.Notice, audit.NotDecided: output.Bad, audit.NotModelled: output.Bad}
 	for _, x := range p.Assertions {
 		g.Add(output.C(x.Name), output.C(string(x.Type)), output.Cell{Text: string(x.Verdict), Colour: colours[x.Verdict]}, output.C(x.Reason))
 	}
