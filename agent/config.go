@@ -28,6 +28,8 @@ type Config struct {
 	Dial       func(context.Context) (Flows, error) // an OpenFlow connection to the bridge
 	Links      Links
 	Controller Controller
+	// Switch is asked for users; without it, what they ask about the switch gets no answer.
+	Switch Switch
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
 	KernelDatapath func() (bool, error)
 	// Touch makes the neighbour of a tunnel peer known; nil leaves that to the first packet. See the function Touch.

@@ -57,7 +57,7 @@ func newFakeController(node fabric.NodeName) *fakeController {
 		tables:  []firewall.Table{{Network: 1, Rules: []firewall.Rule{posture(11, firewall.Ingress), posture(12, firewall.Egress)}}},
 		changed: make(chan struct{}), revision: 1, nextID: 0x000101, calls: map[string]int{},
 		plan: plan.Node{Name: node, Settings: plan.Settings{
-			VTEP: netip.MustParseAddr("192.0.2.1"), VXLANPort: 4789, VirtualMAC: mac, WorkloadMTU: 1400, IgnoredLabels: []string{"lab.weft.dev/"},
+			VTEP: netip.MustParseAddr("192.0.2.1"), Underlay: netip.MustParseAddr("192.0.2.1"), VXLANPort: 4789, VirtualMAC: mac, WorkloadMTU: 1400, IgnoredLabels: []string{"lab.weft.dev/"},
 		}},
 		networks: map[string]plan.Network{"acme/prod": prod},
 		ports: map[fabric.PortRef]plan.Port{

@@ -34,6 +34,7 @@ type state struct {
 	// ovs is the last state of the database that was connected; ovsProblem says why there is no connection now.
 	ovs        ovs.State
 	ovsSeen    bool
+	ovsChanges uint64 // counts what the database told
 	ovsProblem string
 	// bridgeReady says that the bridge was made as it must be in this run.
 	bridgeReady bool
@@ -106,6 +107,7 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 	}
 	s.flows.portsChanged(s.ovs.Interfaces, o.Interfaces)
 	s.ovs, s.ovsSeen, s.flows.dirty = o, true, true
+	s.ovsChanges++
 	s.attachments, s.damaged = map[string]attachment{}, map[string]string{}
 	failed := map[string]time.Time{}
 	for _, i := range o.Interfaces {

@@ -92,7 +92,7 @@ func TestObserveCluster(t *testing.T) {
 				}
 			}
 			if !strings.Contains(got["n4"], "takes no questions: its agent (test) may be older") || len(got) != 4 {
-				t.Errorf("%v", got)
+				return fmt.Errorf("%v %w", got, err)
 			}
 			return err
 		})

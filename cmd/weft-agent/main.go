@@ -135,6 +135,7 @@ func run(ctx context.Context, s settings) error {
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), Database: db, Links: host.New(""), Controller: controller,
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
+		Switch:         dialer,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
@@ -143,6 +144,7 @@ func run(ctx context.Context, s settings) error {
 		db.Run,
 		func(ctx context.Context) error { return socket.Serve(ctx, listener, a.Handle, s.log) },
 		func(ctx context.Context) error { return member.Run(ctx, controller) },
+		func(ctx context.Context) error { controller.TakeQuestions(ctx, a.Answer, s.log); return nil },
 	)
 }
 

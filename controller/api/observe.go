@@ -31,6 +31,14 @@ func (s *observeService) Inspect(ctx context.Context, req *connect.Request[weftv
 	})
 }
 
+// Trace asks a node's switch what it would do with packets.
+func (s *observeService) Trace(ctx context.Context, req *connect.Request[weftv1.TraceRequest], stream *connect.ServerStream[weftv1.TraceResponse]) error {
+	q := &weftv1.Question{TimeoutMs: uint32(inspectTimeout.Milliseconds()), Ask: &weftv1.Question_Trace{Trace: &weftv1.TraceQuestion{Packets: req.Msg.Packets}}}
+	return s.ask(ctx, []string{req.Msg.Node}, q, func(p observe.Part) error {
+		return stream.Send(&weftv1.TraceResponse{Node: string(p.Node), Last: p.Last, Error: p.Error, Part: p.GetTrace()})
+	})
+}
+
 // ask puts a question to nodes; without names, to all of them.
 func (s *observeService) ask(ctx context.Context, names []string, q *weftv1.Question, take func(observe.Part) error) error {
 	req := observe.Request{Ask: observe.Ask{Caller: callerFrom(ctx).name, Question: q}}
