@@ -47,7 +47,7 @@ func completeFiles(cmd *cobra.Command, flags ...string) {
 }
 
 // seal writes a report as evidence.
-func (a *app) seal(f reportFlags, b audit.Brief, r audit.Report) error {
+func (a *app) seal(cmd *cobra.Command, f reportFlags, b audit.Brief, r audit.Report) error {
 	pem, err := os.ReadFile(f.seal.key)
 	if err != nil {
 		return refused("can't read the key: %w", err)
@@ -58,6 +58,9 @@ func (a *app) seal(f reportFlags, b audit.Brief, r audit.Report) error {
 	}
 	m := evidence.NewManifest(r)
 	m.Made, m.Version, m.Question = stamp(a.Now()), version.Version, f.question(r)
+	if err := a.sealNodes(cmd, f, &m); err != nil {
+		return err
+	}
 	var contents []evidence.Content
 	if !f.seal.withoutInputs {
 		for i, data := range inputsOf(b) {
@@ -87,6 +90,29 @@ func (a *app) seal(f reportFlags, b audit.Brief, r audit.Report) error {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "%s: signed with the key %s\n", f.seal.bundle, fingerprint)
+	return nil
+}
+
+// sealNodes notes what the nodes' switches hold, or why that isn't known.
+func (a *app) sealNodes(cmd *cobra.Command, f reportFlags, m *evidence.Manifest) error {
+	if m.Input.Kind != audit.FromController {
+		return nil
+	}
+	missing := pastRevision
+	if f.source.revision == 0 {
+		client, err := a.dial(cmd)
+		if err != nil {
+			return err
+		}
+		nodes, reason, err := nodeEvidence(cmd.Context(), client.Observe)
+		if err != nil {
+			return explain(a.server(), err)
+		}
+		m.Nodes, missing = append(m.Nodes, nodes...), reason
+	}
+	if missing != "" {
+		m.NotCovered = append(m.NotCovered, string(missing))
+	}
 	return nil
 }
 

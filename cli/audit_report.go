@@ -69,7 +69,7 @@ The exit code is 1 when an assertion is violated, could not be decided, or is ab
 			return err
 		}
 		if f.seal.bundle != "" {
-			if err := a.seal(f, brief, r); err != nil {
+			if err := a.seal(cmd, f, brief, r); err != nil {
 				return err
 			}
 		}

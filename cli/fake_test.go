@@ -43,6 +43,7 @@ func startController(t testing.TB, socket string) {
 	mux := http.NewServeMux()
 	mux.Handle(weftv1connect.NewIntentServiceHandler(f))
 	mux.Handle(weftv1connect.NewAuditServiceHandler(fakeAudit{fakeController: f}))
+	mux.Handle(weftv1connect.NewObserveServiceHandler(fakeObserve{fakeController: f}))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -48,8 +48,6 @@ type Node struct {
 	Settled     bool   `json:"settled"`
 	Flows       uint32 `json:"flows"`
 	FlowsSHA256 string `json:"flowsSha256,omitempty"` // of the dump's text
-	// Verified is the verdict of weft audit verify on what was read; empty when it wasn't asked.
-	Verified string `json:"verified,omitempty"`
 }
 
 // NewManifest returns a manifest of a report.
