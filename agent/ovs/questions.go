@@ -11,7 +11,10 @@ import (
 type Question struct {
 	Port    uint32 // where it came in
 	Purpose string // what the flow says
-	Packet  []byte // the frame
+	Packet  []byte // the frame, or its start
+	Cookie  uint64 // of the flow
+	// Metadata are the fields beside the packet when it met the flow: registers and the like.
+	Metadata openflow.Match
 }
 
 // Next waits for the next question. It fails once the connection has ended.
@@ -21,7 +24,7 @@ func (f *Flows) Next(ctx context.Context) (Question, error) {
 		if !ok {
 			return Question{}, f.conn.Err()
 		}
-		q := Question{Purpose: string(p.Userdata), Packet: p.Packet}
+		q := Question{Purpose: string(p.Userdata), Packet: p.Packet, Cookie: p.Cookie, Metadata: p.Metadata}
 		for _, m := range p.Metadata {
 			if m.Field == openflow.InPort {
 				q.Port = uint32(m.Value.Lo)
