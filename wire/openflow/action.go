@@ -85,6 +85,12 @@ type (
 		// Meter limits the packet-ins, 0 for no limit.
 		Meter uint32
 	}
+	// CheckLarger sets the bit Dst if the packet, with its Ethernet header, has more than Octets octets, else clears it
+	// (ovs-actions(7), "check_pkt_larger"). The datapath runs what follows in this list for either case.
+	CheckLarger struct {
+		Octets uint16
+		Dst    Subfield
+	}
 	// Group hands the packet to a group.
 	Group struct{ ID uint32 }
 	// Meter applies a meter.
@@ -103,6 +109,7 @@ func (CTClear) action()     {}
 func (Conjunction) action() {}
 func (DecTTL) action()      {}
 func (Controller) action()  {}
+func (CheckLarger) action() {}
 func (Group) action()       {}
 func (Meter) action()       {}
 

@@ -145,6 +145,11 @@ func (c *cursor) nicira(subtype uint16, depth int) (Action, error) {
 		return a, a.check()
 	case nxCTClear:
 		return CTClear{}, nil
+	case nxCheckLarger:
+		octets, offset := c.u16(), c.u16()
+		s, err := c.subfield(offset, 1)
+		c.skip(6)
+		return CheckLarger{octets, s}, err
 	case nxController:
 		a := Controller{MaxLen: maxLenOf(c.u16()), ID: c.u16()}
 		return a, checkReason(c.u8())

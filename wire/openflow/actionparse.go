@@ -50,6 +50,9 @@ func splitAction(s string) (name, arg string, err error) {
 }
 
 func parseAction(s string, depth int) (Action, error) {
+	if larger, ok := strings.CutPrefix(s, "check_pkt_larger("); ok {
+		return parseCheckLarger(larger)
+	}
 	name, arg, err := splitAction(s)
 	if err != nil {
 		return nil, err
@@ -202,6 +205,31 @@ func parseResubmit(s, arg string) (Action, error) {
 		return nil, fmt.Errorf("table %q is not a number from 0 to 254", table)
 	}
 	return Resubmit{uint8(n)}, nil
+}
+
+// parseCheckLarger reads "N)->FIELD[n]".
+func parseCheckLarger(s string) (Action, error) {
+	size, dst, ok := strings.Cut(s, ")->")
+	if !ok {
+		return nil, errors.New("write check_pkt_larger(OCTETS)->FIELD[n]")
+	}
+	n, err := parseNumber(size, 16)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := parseSubfield(dst)
+	if err != nil {
+		return nil, err
+	}
+	a := CheckLarger{uint16(n.Lo), sub}
+	return a, a.check()
+}
+
+func (a CheckLarger) check() error {
+	if a.Dst.Bits != 1 {
+		return fmt.Errorf("%s has %d bits: the result is a single one", a.Dst, a.Dst.Bits)
+	}
+	return a.Dst.check()
 }
 
 func parseConjunction(arg string) (Action, error) {

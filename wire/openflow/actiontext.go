@@ -68,6 +68,8 @@ func actionText(a Action) string {
 		return "dec_ttl"
 	case Controller:
 		return a.text()
+	case CheckLarger:
+		return fmt.Sprintf("check_pkt_larger(%d)->%s", a.Octets, a.Dst)
 	case Group:
 		return fmt.Sprintf("group:%d", a.ID)
 	case Meter:

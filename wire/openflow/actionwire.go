@@ -36,6 +36,7 @@ const (
 	nxNAT           = 36
 	nxController2   = 37
 	nxCTClear       = 43
+	nxCheckLarger   = 49
 )
 
 // Parts of the actions ct, nat and controller.
@@ -140,6 +141,9 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 		return append(b, 0, actDecTTL, 0, 0, 0, 0, 0, 0), nil
 	case Controller:
 		return appendController(b, a)
+	case CheckLarger:
+		b = be.AppendUint16(be.AppendUint16(appendNX(b, nxCheckLarger), a.Octets), uint16(a.Dst.Offset))
+		return append(appendHeader(b, a.Dst.Field, false), zeros[:6]...), a.check()
 	case Group:
 		return be.AppendUint32(append(b, 0, actGroup, 0, 0), a.ID), nil
 	case Meter:

@@ -161,7 +161,7 @@ func TestSamplesAreComplete(t *testing.T) {
 	for _, f := range allFields() {
 		missing[f.String()] = true
 	}
-	for _, a := range []Action{Output{}, OutputReg{}, SetField{}, Move{}, Push{}, Pop{}, Resubmit{}, CT{}, CTClear{}, Conjunction{}, DecTTL{}, Controller{}, Group{}, Meter{}} {
+	for _, a := range []Action{Output{}, OutputReg{}, SetField{}, Move{}, Push{}, Pop{}, Resubmit{}, CT{}, CTClear{}, Conjunction{}, DecTTL{}, CheckLarger{}, Controller{}, Group{}, Meter{}} {
 		missing[fmt.Sprintf("%T", a)] = true
 	}
 	for f := range allFields() {

@@ -104,7 +104,7 @@ func genNAT(t *rapid.T) *NAT {
 }
 
 func genAction(t *rapid.T) Action {
-	switch rapid.IntRange(0, 13).Draw(t, "kind") {
+	switch rapid.IntRange(0, 14).Draw(t, "kind") {
 	case 0:
 		return Output{Port: genPort(t)}
 	case 1:
@@ -136,6 +136,8 @@ func genAction(t *rapid.T) Action {
 		return Meter{ID: rapid.Uint32().Draw(t, "id")}
 	case 12:
 		return genCT(t)
+	case 13:
+		return CheckLarger{Octets: rapid.Uint16().Draw(t, "octets"), Dst: genSubfield(t, 1)}
 	}
 	return genSetField(t)
 }
