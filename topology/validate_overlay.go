@@ -11,7 +11,7 @@ import (
 // The limits of overlays.
 const (
 	MaxHubs         = 64
-	MaxOverlayLinks = 10000
+	MaxOverlayLinks = 4000
 	minVTEPBits     = 8
 	maxVTEPBits     = 28
 	// minEncryptedMTU leaves a workload 1280 bytes (RFC 8200, section 5) within VXLAN over IPv4 within WireGuard over IPv6.
