@@ -615,9 +615,10 @@ func (x *InspectRequest) GetNodes() []string {
 type InspectResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`  // of this node
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"` // why the node's answer is missing or ends here; only with last
-	Part          *InspectPart           `protobuf:"bytes,4,opt,name=part,proto3" json:"part,omitempty"`   // may be absent
+	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`        // of this node
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`       // why the node's answer is missing or ends here; only with last
+	Part          *InspectPart           `protobuf:"bytes,4,opt,name=part,proto3" json:"part,omitempty"`         // may be absent
+	Expected      *InspectExpected       `protobuf:"bytes,5,opt,name=expected,proto3" json:"expected,omitempty"` // with last alone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +681,83 @@ func (x *InspectResponse) GetPart() *InspectPart {
 	return nil
 }
 
+func (x *InspectResponse) GetExpected() *InspectExpected {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+// InspectExpected is what the controller wants the node to work on.
+type InspectExpected struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	PlanRevision uint64                 `protobuf:"varint,1,opt,name=plan_revision,json=planRevision,proto3" json:"plan_revision,omitempty"` // of the newest plan that it has for the node
+	PlanHash     []byte                 `protobuf:"bytes,2,opt,name=plan_hash,json=planHash,proto3" json:"plan_hash,omitempty"`
+	// What a compile from scratch gives at compiled_revision of the store; absent when the plan has changed since.
+	CompiledRevision uint64 `protobuf:"varint,3,opt,name=compiled_revision,json=compiledRevision,proto3" json:"compiled_revision,omitempty"`
+	CompiledHash     []byte `protobuf:"bytes,4,opt,name=compiled_hash,json=compiledHash,proto3" json:"compiled_hash,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *InspectExpected) Reset() {
+	*x = InspectExpected{}
+	mi := &file_weft_v1_observe_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectExpected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectExpected) ProtoMessage() {}
+
+func (x *InspectExpected) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectExpected.ProtoReflect.Descriptor instead.
+func (*InspectExpected) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *InspectExpected) GetPlanRevision() uint64 {
+	if x != nil {
+		return x.PlanRevision
+	}
+	return 0
+}
+
+func (x *InspectExpected) GetPlanHash() []byte {
+	if x != nil {
+		return x.PlanHash
+	}
+	return nil
+}
+
+func (x *InspectExpected) GetCompiledRevision() uint64 {
+	if x != nil {
+		return x.CompiledRevision
+	}
+	return 0
+}
+
+func (x *InspectExpected) GetCompiledHash() []byte {
+	if x != nil {
+		return x.CompiledHash
+	}
+	return nil
+}
+
 type InspectQuestion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -688,7 +766,7 @@ type InspectQuestion struct {
 
 func (x *InspectQuestion) Reset() {
 	*x = InspectQuestion{}
-	mi := &file_weft_v1_observe_proto_msgTypes[11]
+	mi := &file_weft_v1_observe_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +778,7 @@ func (x *InspectQuestion) String() string {
 func (*InspectQuestion) ProtoMessage() {}
 
 func (x *InspectQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[11]
+	mi := &file_weft_v1_observe_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +791,7 @@ func (x *InspectQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectQuestion.ProtoReflect.Descriptor instead.
 func (*InspectQuestion) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{11}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{12}
 }
 
 // InspectPart is a part of what a node tells. The lists and texts of all parts, one after the other, are the whole. What it
@@ -732,7 +810,7 @@ type InspectPart struct {
 
 func (x *InspectPart) Reset() {
 	*x = InspectPart{}
-	mi := &file_weft_v1_observe_proto_msgTypes[12]
+	mi := &file_weft_v1_observe_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +822,7 @@ func (x *InspectPart) String() string {
 func (*InspectPart) ProtoMessage() {}
 
 func (x *InspectPart) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[12]
+	mi := &file_weft_v1_observe_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +835,7 @@ func (x *InspectPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectPart.ProtoReflect.Descriptor instead.
 func (*InspectPart) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{12}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InspectPart) GetState() *InspectState {
@@ -808,7 +886,7 @@ type InspectState struct {
 	PlanHash         []byte                 `protobuf:"bytes,2,opt,name=plan_hash,json=planHash,proto3" json:"plan_hash,omitempty"`                          // plan.Hash of it
 	EnforcedRevision uint64                 `protobuf:"varint,3,opt,name=enforced_revision,json=enforcedRevision,proto3" json:"enforced_revision,omitempty"` // that a barrier confirmed
 	Settled          bool                   `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`                                           // nothing of the plan was still to be installed
-	TunnelPort       uint32                 `protobuf:"varint,5,opt,name=tunnel_port,json=tunnelPort,proto3" json:"tunnel_port,omitempty"`                   // its number in OpenFlow; 0: there is none
+	TunnelPort       uint32                 `protobuf:"varint,5,opt,name=tunnel_port,json=tunnelPort,proto3" json:"tunnel_port,omitempty"`                   // its number in OpenFlow; 0: there is none that may be used
 	OvsVersion       string                 `protobuf:"bytes,6,opt,name=ovs_version,json=ovsVersion,proto3" json:"ovs_version,omitempty"`
 	Datapath         string                 `protobuf:"bytes,7,opt,name=datapath,proto3" json:"datapath,omitempty"`
 	ReadAt           *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`                 // the flows, by the node's clock
@@ -825,7 +903,7 @@ type InspectState struct {
 
 func (x *InspectState) Reset() {
 	*x = InspectState{}
-	mi := &file_weft_v1_observe_proto_msgTypes[13]
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +915,7 @@ func (x *InspectState) String() string {
 func (*InspectState) ProtoMessage() {}
 
 func (x *InspectState) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[13]
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +928,7 @@ func (x *InspectState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectState.ProtoReflect.Descriptor instead.
 func (*InspectState) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{13}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InspectState) GetPlanRevision() uint64 {
@@ -963,7 +1041,7 @@ type InspectPort struct {
 
 func (x *InspectPort) Reset() {
 	*x = InspectPort{}
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1053,7 @@ func (x *InspectPort) String() string {
 func (*InspectPort) ProtoMessage() {}
 
 func (x *InspectPort) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1066,7 @@ func (x *InspectPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectPort.ProtoReflect.Descriptor instead.
 func (*InspectPort) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InspectPort) GetOfport() uint32 {
@@ -1022,7 +1100,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1112,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1125,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TraceRequest) GetNode() string {
@@ -1076,7 +1154,7 @@ type TraceResponse struct {
 
 func (x *TraceResponse) Reset() {
 	*x = TraceResponse{}
-	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1166,7 @@ func (x *TraceResponse) String() string {
 func (*TraceResponse) ProtoMessage() {}
 
 func (x *TraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1179,7 @@ func (x *TraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
 func (*TraceResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{16}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TraceResponse) GetNode() string {
@@ -1141,7 +1219,7 @@ type TraceQuestion struct {
 
 func (x *TraceQuestion) Reset() {
 	*x = TraceQuestion{}
-	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1231,7 @@ func (x *TraceQuestion) String() string {
 func (*TraceQuestion) ProtoMessage() {}
 
 func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1244,7 @@ func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceQuestion.ProtoReflect.Descriptor instead.
 func (*TraceQuestion) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{17}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TraceQuestion) GetPackets() []*TracePacket {
@@ -1187,7 +1265,7 @@ type TracePacket struct {
 
 func (x *TracePacket) Reset() {
 	*x = TracePacket{}
-	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1277,7 @@ func (x *TracePacket) String() string {
 func (*TracePacket) ProtoMessage() {}
 
 func (x *TracePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1290,7 @@ func (x *TracePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracePacket.ProtoReflect.Descriptor instead.
 func (*TracePacket) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{18}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TracePacket) GetPacket() string {
@@ -1239,7 +1317,7 @@ type TracePart struct {
 
 func (x *TracePart) Reset() {
 	*x = TracePart{}
-	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	mi := &file_weft_v1_observe_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1329,7 @@ func (x *TracePart) String() string {
 func (*TracePart) ProtoMessage() {}
 
 func (x *TracePart) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	mi := &file_weft_v1_observe_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1342,7 @@ func (x *TracePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracePart.ProtoReflect.Descriptor instead.
 func (*TracePart) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{19}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TracePart) GetIndex() uint32 {
@@ -1321,12 +1399,18 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\rRelayResponse\x12*\n" +
 	"\x04part\x18\x01 \x01(\v2\x16.weft.v1.AnswerRequestR\x04part\"&\n" +
 	"\x0eInspectRequest\x12\x14\n" +
-	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"y\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"\xaf\x01\n" +
 	"\x0fInspectResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\bR\x04last\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12(\n" +
-	"\x04part\x18\x04 \x01(\v2\x14.weft.v1.InspectPartR\x04part\"\x11\n" +
+	"\x04part\x18\x04 \x01(\v2\x14.weft.v1.InspectPartR\x04part\x124\n" +
+	"\bexpected\x18\x05 \x01(\v2\x18.weft.v1.InspectExpectedR\bexpected\"\xa5\x01\n" +
+	"\x0fInspectExpected\x12#\n" +
+	"\rplan_revision\x18\x01 \x01(\x04R\fplanRevision\x12\x1b\n" +
+	"\tplan_hash\x18\x02 \x01(\fR\bplanHash\x12+\n" +
+	"\x11compiled_revision\x18\x03 \x01(\x04R\x10compiledRevision\x12#\n" +
+	"\rcompiled_hash\x18\x04 \x01(\fR\fcompiledHash\"\x11\n" +
 	"\x0fInspectQuestion\"\xd4\x01\n" +
 	"\vInspectPart\x12+\n" +
 	"\x05state\x18\x01 \x01(\v2\x15.weft.v1.InspectStateR\x05state\x12&\n" +
@@ -1398,7 +1482,7 @@ func file_weft_v1_observe_proto_rawDescGZIP() []byte {
 	return file_weft_v1_observe_proto_rawDescData
 }
 
-var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_weft_v1_observe_proto_goTypes = []any{
 	(*Question)(nil),              // 0: weft.v1.Question
 	(*Cancel)(nil),                // 1: weft.v1.Cancel
@@ -1411,49 +1495,51 @@ var file_weft_v1_observe_proto_goTypes = []any{
 	(*RelayResponse)(nil),         // 8: weft.v1.RelayResponse
 	(*InspectRequest)(nil),        // 9: weft.v1.InspectRequest
 	(*InspectResponse)(nil),       // 10: weft.v1.InspectResponse
-	(*InspectQuestion)(nil),       // 11: weft.v1.InspectQuestion
-	(*InspectPart)(nil),           // 12: weft.v1.InspectPart
-	(*InspectState)(nil),          // 13: weft.v1.InspectState
-	(*InspectPort)(nil),           // 14: weft.v1.InspectPort
-	(*TraceRequest)(nil),          // 15: weft.v1.TraceRequest
-	(*TraceResponse)(nil),         // 16: weft.v1.TraceResponse
-	(*TraceQuestion)(nil),         // 17: weft.v1.TraceQuestion
-	(*TracePacket)(nil),           // 18: weft.v1.TracePacket
-	(*TracePart)(nil),             // 19: weft.v1.TracePart
-	nil,                           // 20: weft.v1.InspectPort.ExternalIdsEntry
-	(*PlanEntry)(nil),             // 21: weft.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*InspectExpected)(nil),       // 11: weft.v1.InspectExpected
+	(*InspectQuestion)(nil),       // 12: weft.v1.InspectQuestion
+	(*InspectPart)(nil),           // 13: weft.v1.InspectPart
+	(*InspectState)(nil),          // 14: weft.v1.InspectState
+	(*InspectPort)(nil),           // 15: weft.v1.InspectPort
+	(*TraceRequest)(nil),          // 16: weft.v1.TraceRequest
+	(*TraceResponse)(nil),         // 17: weft.v1.TraceResponse
+	(*TraceQuestion)(nil),         // 18: weft.v1.TraceQuestion
+	(*TracePacket)(nil),           // 19: weft.v1.TracePacket
+	(*TracePart)(nil),             // 20: weft.v1.TracePart
+	nil,                           // 21: weft.v1.InspectPort.ExternalIdsEntry
+	(*PlanEntry)(nil),             // 22: weft.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_weft_v1_observe_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.Question.cancel:type_name -> weft.v1.Cancel
-	11, // 1: weft.v1.Question.inspect:type_name -> weft.v1.InspectQuestion
-	17, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
-	12, // 3: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
-	19, // 4: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
+	12, // 1: weft.v1.Question.inspect:type_name -> weft.v1.InspectQuestion
+	18, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
+	13, // 3: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
+	20, // 4: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
 	0,  // 5: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
 	3,  // 6: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
-	12, // 7: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
-	13, // 8: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
-	21, // 9: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
-	14, // 10: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
-	22, // 11: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
-	20, // 12: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
-	18, // 13: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
-	19, // 14: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
-	18, // 15: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
-	9,  // 16: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
-	15, // 17: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
-	5,  // 18: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
-	7,  // 19: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
-	10, // 20: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
-	16, // 21: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
-	6,  // 22: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
-	8,  // 23: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	13, // 7: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
+	11, // 8: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
+	14, // 9: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
+	22, // 10: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
+	15, // 11: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
+	23, // 12: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
+	21, // 13: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
+	19, // 14: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
+	20, // 15: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
+	19, // 16: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
+	9,  // 17: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
+	16, // 18: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
+	5,  // 19: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
+	7,  // 20: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
+	10, // 21: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
+	17, // 22: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
+	6,  // 23: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
+	8,  // 24: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
+	21, // [21:25] is the sub-list for method output_type
+	17, // [17:21] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_observe_proto_init() }
@@ -1477,7 +1563,7 @@ func file_weft_v1_observe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_observe_proto_rawDesc), len(file_weft_v1_observe_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
