@@ -1,11 +1,13 @@
 package guest
 
 import (
+	"debug/elf"
 	_ "embed"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 //go:embed init.sh
@@ -37,6 +39,24 @@ func (f Files) Check() error {
 	}
 	if _, err := os.Stat(f.Probe); err != nil {
 		return fmt.Errorf("weft-lab-probe is missing: run `make build` and name its directory with --bin-dir: %w", err)
+	}
+	for _, path := range []string{f.Busybox, f.Probe} {
+		if err := checkStatic(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkStatic fails for a program that needs libraries, which the guest doesn't have.
+func checkStatic(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s is to run in virtual machines: %w", path, err)
+	}
+	defer func() { _ = f.Close() }()
+	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return fmt.Errorf("%s can't run in virtual machines, since it is not statically linked: build it with CGO_ENABLED=0, as `make build` does; of busybox, install busybox-static", path)
 	}
 	return nil
 }
