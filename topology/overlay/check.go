@@ -106,12 +106,18 @@ func (c *checker) links() {
 	c.reach("links", "no links that join them")
 }
 
-// reach finds two nodes without a way, or with one that is too long, by a walk from the first node.
+// reach finds two nodes without a way, or with one that is too long, by a walk from the first node that relays.
 func (c *checker) reach(field, why string) {
 	if len(c.names) == 0 {
 		return
 	}
 	first := c.names[0]
+	if len(c.net.core) > 0 {
+		first = c.net.core[0]
+	} else if hidden := c.hidden(); c.overlay.Type == topology.OverlayZones && len(hidden) > 1 {
+		c.find(field, "leaves %s and %s without a way: both are behind NAT, and there are no gateways", hidden[0], hidden[1])
+		return
+	}
 	far := map[Name]int{first: 0}
 	for todo := []Name{first}; len(todo) > 0; todo = todo[1:] {
 		at := todo[0]
@@ -132,6 +138,11 @@ func (c *checker) reach(field, why string) {
 			return
 		}
 	}
+}
+
+// hidden returns the nodes that are behind NAT, in order.
+func (c *checker) hidden() []Name {
+	return slices.DeleteFunc(slices.Clone(c.names), func(n Name) bool { return !c.nodes[n].NAT })
 }
 
 // onward returns the nodes that a way may lead to from one.
