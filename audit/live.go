@@ -17,6 +17,8 @@ type Attachment struct {
 	Network   string         `json:"network"`            // tenant/name
 	Port      string         `json:"port,omitempty"`     // tenant/name of the declared Port that it is on
 	Workload  string         `json:"workload,omitempty"` // the runtime's name
+	MAC       string         `json:"mac,omitempty"`
+	Identity  uint32         `json:"identity,omitempty"`
 	Addresses []netip.Prefix `json:"addresses"`
 	Labels    fabric.Labels  `json:"labels,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weftfabric/weft/firewall"
 	"github.com/weftfabric/weft/firewall/reach"
+	"github.com/weftfabric/weft/topology"
 )
 
 // ReportVersion is the version of the documents that audits print as JSON. Fields may be added to it; none change their
@@ -46,6 +47,22 @@ func ruleRef(r *firewall.Rule) *RuleRef {
 		ID: uint32(r.ID), Tier: tierName(r.Tier), Direction: directionName(r.Direction), Action: actionName(r.Action),
 		Policy: r.Origin.Policy, Rule: r.Origin.Rule, File: r.Origin.File, Line: r.Origin.Line,
 	}
+}
+
+// RulesOf returns the rules by which a fabric with these objects and workloads decides, by their ids: those that switches
+// name.
+func RulesOf(intent *topology.Intent, workloads []Workload) (map[uint32]RuleRef, error) {
+	w, err := NewWorld(intent, workloads, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[uint32]RuleRef)
+	for _, t := range w.Tables {
+		for i := range t.Rules {
+			out[uint32(t.Rules[i].ID)] = *ruleRef(&t.Rules[i])
+		}
+	}
+	return out, nil
 }
 
 // String returns "FirewallPolicy acme/db sql-from-web", or "no rule".

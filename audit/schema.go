@@ -34,6 +34,7 @@ func enums() map[reflect.Type][]string {
 		reflect.TypeFor[Outcome]():       {string(Proved), string(Violated), string(Vacuous), string(NotDecided), string(NotModelled)},
 		reflect.TypeFor[Level]():         {string(LevelWarning), string(LevelNote)},
 		reflect.TypeFor[AssertionType](): {string(Never), string(Only), string(Always), string(MaxExposure)},
+		reflect.TypeFor[Passage]():       {string(Delivered), string(Forwarded), string(Dropped), string(ToAgent), string(NotAsked)},
 		reflect.TypeFor[Scope]():         {string(Every), string(Declared)},
 		reflect.TypeFor[InputKind]():     {string(FromFiles), string(FromController)},
 		reflect.TypeFor[InputRole]():     {string(RoleTopology), string(RoleAssertions), string(RoleState)},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/firewall"
 	"github.com/weftfabric/weft/firewall/reach"
 	"github.com/weftfabric/weft/topology"
@@ -30,6 +31,44 @@ type Explanation struct {
 	// Witness is a packet of them, and Steps what the tiers say about it.
 	Witness *Witness `json:"witness,omitempty"`
 	Steps   []Step   `json:"steps,omitempty"`
+	// Switches are what the nodes' switches say about the witness, in the order in which it passes them; none when they
+	// were not asked.
+	Switches []Crossing `json:"switches,omitempty"`
+
+	FromNetwork fabric.NetworkRef `json:"-"`
+	ToNetwork   fabric.NetworkRef `json:"-"`
+}
+
+// Crossing is what one node's switch would do with a packet.
+type Crossing struct {
+	Node    string  `json:"node,omitempty"`
+	Packet  string  `json:"packet,omitempty"` // in the syntax of ofproto/trace
+	Outcome Passage `json:"outcome"`
+	// Reason says why it is dropped, or was not asked.
+	Reason string `json:"reason,omitempty"`
+	// Rules are those that decided there: egress, then ingress. One that the present policies lack has only its id.
+	Rules []RuleRef `json:"rules,omitempty"`
+}
+
+// Passage is what becomes of a packet at a switch.
+type Passage string
+
+// The passages.
+const (
+	Delivered Passage = "delivered"
+	Forwarded Passage = "forwarded" // into the tunnel to another node
+	Dropped   Passage = "dropped"
+	ToAgent   Passage = "to the agent"
+	NotAsked  Passage = "not asked"
+)
+
+// Agrees reports whether the switches carry out what policy says; known is false when one of them was not asked.
+func (x Explanation) Agrees() (agrees, known bool) {
+	if len(x.Switches) == 0 {
+		return false, false
+	}
+	last := x.Switches[len(x.Switches)-1].Outcome
+	return (last == Delivered) == x.Allowed, last != NotAsked && last != Forwarded
 }
 
 // Witness is a packet that shows a decision.
@@ -105,6 +144,7 @@ func (w *World) explain(from, to int, p reach.Part) Explanation {
 	x := Explanation{
 		From: w.Classes[from].Name(), To: w.Classes[to].Name(), Joined: true, Allowed: p.Allowed,
 		Sources: w.ranges(p.Src), Destinations: w.ranges(p.Dst),
+		FromNetwork: w.Classes[from].Network, ToNetwork: w.Classes[to].Network,
 	}
 	packet := w.witness(from, to, p)
 	x.Witness = &Witness{packet.Src.Addr, packet.Dst.Addr, serviceText(packet)}

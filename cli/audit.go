@@ -116,8 +116,11 @@ func (a *app) auditWhyCommand() *cobra.Command {
 		Long: `Explain what policy decides for connections from FROM to TO, tier by tier, with the file and line of each rule that
 matches. SERVICE is tcp/80, udp/53, sctp/7, icmp/8, icmp/3/4, icmpv6/128 or protocol/47.
 
-FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained. This is
-what policy says; whether switches carry it out is not looked at yet. The exit code doesn't depend on the verdict.`,
+FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained.
+
+Of the controller's present state the nodes' switches are asked too, what they would do with the packet that is shown:
+whether they drop it and why, or deliver it, and by which rules. Nothing is sent. The exit code doesn't depend on the
+verdict.`,
 		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432
   weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json
   weft audit why shop/Deployment/web 203.0.113.9 tcp/443 --kubernetes manifests/`,
@@ -140,6 +143,11 @@ what policy says; whether switches carry it out is not looked at yet. The exit c
 		why, err := audit.WhyOf(in.intent, in.workloads, audit.Question{From: args[0], To: args[1]}, args[2])
 		if err != nil {
 			return refused("%w", err)
+		}
+		if in.state != nil && source.revision == 0 {
+			if err := a.askSwitches(cmd, in, &why); err != nil {
+				fmt.Fprintf(a.Stderr, "the switches were not asked: %v\n", err)
+			}
 		}
 		return a.print(of, why, func() error { return a.printWhy(why) })
 	}
@@ -178,7 +186,48 @@ func (a *app) printExplanation(x audit.Explanation, service string) error {
 		}
 	}
 	fmt.Fprintf(a.Stdout, "packet: %s\n", x.Witness)
-	return a.printSteps(x.Steps)
+	if err := a.printSteps(x.Steps); err != nil {
+		return err
+	}
+	return a.printCrossings(x)
+}
+
+// printCrossings prints what switches say, and whether policy says the same.
+func (a *app) printCrossings(x audit.Explanation) error {
+	if len(x.Switches) == 0 {
+		return nil
+	}
+	style := a.stdoutStyle()
+	for _, c := range x.Switches {
+		colour := output.Plain
+		switch c.Outcome {
+		case audit.Delivered:
+			colour = output.Good
+		case audit.Dropped:
+			colour = output.Bad
+		}
+		text := style.Paint(colour, string(c.Outcome))
+		if c.Reason != "" {
+			text += ": " + c.Reason
+		}
+		if c.Node == "" {
+			fmt.Fprintf(a.Stdout, "switch: %s\n", text)
+			continue
+		}
+		fmt.Fprintf(a.Stdout, "switch of %s: %s\n", c.Node, text)
+		for _, r := range c.Rules {
+			fmt.Fprintf(a.Stdout, "  by %s %s\n", &r, r.At())
+		}
+	}
+	verdict := style.Paint(output.Good, "the switches do what policy says")
+	switch agrees, known := x.Agrees(); {
+	case !known:
+		return nil
+	case !agrees:
+		verdict = style.Paint(output.Bad, "the switches do not do what policy says")
+	}
+	_, err := fmt.Fprintln(a.Stdout, verdict)
+	return err
 }
 
 func (a *app) printSteps(steps []audit.Step) error {

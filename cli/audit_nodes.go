@@ -32,12 +32,12 @@ func nodeEvidence(ctx context.Context, client weftv1connect.ObserveServiceClient
 		return nil, "", err
 	}
 	defer stream.Close()
-	nodes := make(map[string]*inspected)
+	nodes := make(map[string]*nodeAnswer)
 	for stream.Receive() {
 		res := stream.Msg()
 		n := nodes[res.GetNode()]
 		if n == nil {
-			n = &inspected{Node: evidence.Node{Name: res.GetNode()}, text: sha256.New()}
+			n = &nodeAnswer{Node: evidence.Node{Name: res.GetNode()}, text: sha256.New()}
 			nodes[res.GetNode()] = n
 		}
 		n.take(res)
@@ -60,15 +60,15 @@ func nodeEvidence(ctx context.Context, client weftv1connect.ObserveServiceClient
 	return out, "", nil
 }
 
-// inspected is a node whose answer comes in parts.
-type inspected struct {
+// nodeAnswer is a node whose answer comes in parts.
+type nodeAnswer struct {
 	evidence.Node
 	text     hash.Hash // of the flows
 	told     string    // the hash that the node told
 	complete bool
 }
 
-func (n *inspected) take(res *weftv1.InspectResponse) {
+func (n *nodeAnswer) take(res *weftv1.InspectResponse) {
 	n.complete = n.complete || res.GetLast()
 	n.Error = cmp.Or(n.Error, res.GetError())
 	if s := res.GetPart().GetState(); s != nil {
@@ -79,7 +79,7 @@ func (n *inspected) take(res *weftv1.InspectResponse) {
 	n.text.Write(res.GetPart().GetFlows())
 }
 
-func (n *inspected) result() evidence.Node {
+func (n *nodeAnswer) result() evidence.Node {
 	n.FlowsSHA256 = hex.EncodeToString(n.text.Sum(nil))
 	switch {
 	case n.Error != "":

@@ -111,7 +111,7 @@ func stateOf(res *weftv1.DeclaredResponse) (audit.State, error) {
 		for _, at := range n.GetAttachments() {
 			a := audit.Attachment{
 				Node: n.GetNode(), Interface: at.GetInterface(), Network: at.GetNetwork(), Port: at.GetPort(), Workload: at.GetWorkload(),
-				Addresses: []netip.Prefix{}, Labels: fabric.Labels(at.GetLabels()),
+				MAC: at.GetMac(), Identity: at.GetIdentity(), Addresses: []netip.Prefix{}, Labels: fabric.Labels(at.GetLabels()),
 			}
 			for _, text := range at.GetAddresses() {
 				p, err := parseAddress(text)
