@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/weftfabric/weft/cli/output"
 	"github.com/weftfabric/weft/verify"
 	"github.com/weftfabric/weft/wire/planwire"
+	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
+	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
 )
 
 // verifyFiles are the flags of "weft audit verify".
@@ -19,61 +22,105 @@ type verifyFiles struct {
 func (a *app) auditVerifyCommand() *cobra.Command {
 	var (
 		in     verifyFiles
+		nodes  []string
+		trace  bool
 		format formatFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "verify --plan FILE --ports FILE --flows FILE",
-		Short: "Prove that a node's flows do what its plan says",
-		Long: `Run the flows of a node's switch on sets of packets, and compare what becomes of them with what the node's plan
-promises: each port has its own identity and can't claim another's addresses, each destination leaves by its own port or
-tunnel, each pair of label sets gets the verdict of policy, and nothing leaves in any other way. The answer covers all
-packets. Each difference comes with a packet that shows it, for ovs-appctl ofproto/trace. The exit code is 1 when there
-are findings. docs/verify.md says what is covered.
+		Use:   "verify [--node NODE]...",
+		Short: "Prove that nodes' flows do what their plans say",
+		Long: `Read the flows that nodes' switches really have, run them on sets of packets, and compare what becomes of them with
+what each node's plan promises: each port has its own identity and can't claim another's addresses, each destination
+leaves by its own port or tunnel, each pair of label sets gets the verdict of policy, and nothing leaves in any other way.
+The answer covers all packets. Each difference comes with a packet that shows it; --trace asks the node's switch what it
+would do with that packet. The plan itself must be the one that the controller computes from what is declared.
 
-The files are of one node, taken at one time: its agent's plan snapshot, and what these commands print:
+All nodes are asked, or those that are named. The exit code is 1 when there are findings, and 3 when a node can't be asked
+and the others have none. docs/verify.md says what is covered.
+
+Offline, the files are of one node, taken at one time: its agent's plan snapshot, and what these commands print:
 
   ovs-ofctl -O OpenFlow15 dump-flows br-int
   ovs-vsctl -f json --columns=name,ofport,external_ids list Interface`,
-		Example: `  weft audit verify --plan plan --ports interfaces.json --flows flows.txt
-  weft audit verify --plan plan --ports interfaces.json --flows flows.txt -o json`,
+		Example: `  weft audit verify
+  weft audit verify --node n1 --trace
+  weft audit verify -o sarif > weft.sarif
+  weft audit verify --plan plan --ports interfaces.json --flows flows.txt`,
 		Args: cobra.NoArgs,
 	}
 	for _, f := range []struct {
 		to          *string
 		name, usage string
 	}{
-		{&in.plan, "plan", "the agent's plan snapshot"},
-		{&in.ports, "ports", "the switch's interfaces, as JSON of ovs-vsctl"},
-		{&in.flows, "flows", "the switch's flows, as text of ovs-ofctl dump-flows"},
+		{&in.plan, "plan", "offline: the agent's plan snapshot"},
+		{&in.ports, "ports", "offline: the switch's interfaces, as JSON of ovs-vsctl"},
+		{&in.flows, "flows", "offline: the switch's flows, as text of ovs-ofctl dump-flows"},
 	} {
 		cmd.Flags().StringVar(f.to, f.name, "", f.usage)
 		complete(cmd, f.name, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault
 		})
 	}
-	format.register(cmd, output.Text, output.JSON)
+	cmd.Flags().StringSliceVar(&nodes, "node", nil, "a node to verify; several with commas or repeated (default: all)")
+	complete(cmd, "node", a.completeNodes)
+	cmd.Flags().BoolVar(&trace, "trace", false, "ask the nodes' switches what they would do with the packets of findings")
+	format.register(cmd, output.Text, output.JSON, output.SARIF)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
 		if err != nil {
 			return err
 		}
-		if in.plan == "" || in.ports == "" || in.flows == "" {
-			return usage(cmd, "name the three files: --plan, --ports and --flows")
+		if in != (verifyFiles{}) {
+			if len(nodes) > 0 || trace {
+				return usage(cmd, "--plan, --ports and --flows are for files: leave --node and --trace out")
+			}
+			return a.verifyFiles(cmd, in, of)
 		}
-		question, err := in.read()
+		all, err := a.verifyNodes(cmd, nodes, trace)
 		if err != nil {
-			return refused("%w", err)
-		}
-		r := verify.Verify(question)
-		if err := a.print(of, r, func() error { return a.printVerification(r) }); err != nil {
 			return err
 		}
-		if len(r.Findings) > 0 {
-			return reported(ExitRefused)
+		if err := a.printVerified(of, all); err != nil {
+			return err
 		}
-		return nil
+		return all.outcome()
 	}
 	return cmd
+}
+
+// verifyFiles verifies a node from files.
+func (a *app) verifyFiles(cmd *cobra.Command, in verifyFiles, of output.Format) error {
+	if in.plan == "" || in.ports == "" || in.flows == "" {
+		return usage(cmd, "name the three files: --plan, --ports and --flows")
+	}
+	question, err := in.read()
+	if err != nil {
+		return refused("%w", err)
+	}
+	r := verify.Verify(question)
+	all := verified{Nodes: []verifiedNode{{Node: string(r.Node), Report: &r}}}
+	if of == output.JSON {
+		err = a.print(of, r, nil)
+	} else {
+		err = a.printVerified(of, all)
+	}
+	if err != nil {
+		return err
+	}
+	return all.outcome()
+}
+
+// completeNodes completes the names of nodes.
+func (a *app) completeNodes(cmd *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	a.ask(cmd, func(ctx context.Context, client weftv1connect.IntentServiceClient) error {
+		list, err := call(ctx, a, client.ListNodes, &weftv1.ListNodesRequest{})
+		for _, n := range list.GetNodes() {
+			names = append(names, n.GetName())
+		}
+		return err
+	})
+	return startingWith(names, word), cobra.ShellCompDirectiveNoFileComp
 }
 
 // read reads the three files.
@@ -101,30 +148,4 @@ func (f *verifyFiles) read() (verify.Input, error) {
 		return in, fmt.Errorf("%s: %w", f.flows, err)
 	}
 	return in, nil
-}
-
-func (a *app) printVerification(r verify.Report) error {
-	style := a.stdoutStyle()
-	for _, f := range r.Findings {
-		fmt.Fprintf(a.Stdout, "%s %s: %s, but should be: %s\n", style.Paint(output.Bad, string(f.Kind)), f.Region, f.Got, f.Want)
-		if f.Packet != "" {
-			fmt.Fprintf(a.Stdout, "  packet: %s\n", f.Packet)
-		}
-		for _, c := range f.CT {
-			fmt.Fprintf(a.Stdout, "  --ct-next %s\n", c)
-		}
-		for _, fl := range f.Flows {
-			fmt.Fprintf(a.Stdout, "  met: %s\n", fl)
-		}
-	}
-	if r.More > 0 {
-		fmt.Fprintf(a.Stdout, "%s more\n", count(r.More, "finding"))
-	}
-	verdict := style.Paint(output.Good, "proved")
-	if n := len(r.Findings) + r.More; n > 0 {
-		verdict = style.Paint(output.Bad, count(n, "finding"))
-	}
-	_, err := fmt.Fprintf(a.Stdout, "node %s: %s: %s, %s, %s of label sets in %s\n", r.Node, verdict,
-		count(r.Flows, "flow"), count(r.Questions, "question"), count(r.Pairs, "pair"), count(r.Classes, "group"))
-	return err
 }

@@ -44,6 +44,11 @@ func startController(t testing.TB, socket string) {
 	mux.Handle(weftv1connect.NewIntentServiceHandler(f))
 	mux.Handle(weftv1connect.NewAuditServiceHandler(fakeAudit{fakeController: f}))
 	mux.Handle(weftv1connect.NewObserveServiceHandler(fakeObserve{fakeController: f}))
+	serve(t, socket, mux)
+}
+
+// serve serves a handler on a unix socket until the test ends.
+func serve(t testing.TB, socket string, mux http.Handler) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -51,9 +51,14 @@ const (
 	tunnelName   = "weft-vxlan"
 )
 
-// ParsePorts reads what "ovs-vsctl -f json --columns=name,ofport,external_ids list Interface" prints. The plan gives
-// networks and label sets their numbers; interfaces that it doesn't tell them for are left out, like those that nobody
-// attached: packets from there must be dropped.
+// Interface is an interface of the switch and what its database says of it.
+type Interface struct {
+	Name        string
+	OFPort      uint32
+	ExternalIDs map[string]string
+}
+
+// ParsePorts reads what "ovs-vsctl -f json --columns=name,ofport,external_ids list Interface" prints, and returns PortsOf it.
 func ParsePorts(text []byte, n plan.Node) (Ports, error) {
 	var table struct {
 		Headings []string            `json:"headings"`
@@ -62,7 +67,7 @@ func ParsePorts(text []byte, n plan.Node) (Ports, error) {
 	if err := json.Unmarshal(text, &table); err != nil {
 		return Ports{}, fmt.Errorf("not the JSON of ovs-vsctl -f json list Interface: %w", err)
 	}
-	var out Ports
+	var all []Interface
 	for i, row := range table.Data {
 		columns := make(map[string]json.RawMessage)
 		for j, h := range table.Headings {
@@ -70,33 +75,46 @@ func ParsePorts(text []byte, n plan.Node) (Ports, error) {
 				columns[h] = row[j]
 			}
 		}
-		var name string
-		if err := json.Unmarshal(columns["name"], &name); err != nil {
+		var f Interface
+		if err := json.Unmarshal(columns["name"], &f.Name); err != nil {
 			return Ports{}, fmt.Errorf("interface %d: the column name is missing: %w", i+1, err)
 		}
 		var port int64
 		if json.Unmarshal(columns["ofport"], &port) != nil || port <= 0 {
 			continue // the switch hasn't given it a port number: ["set", []], or -1
 		}
-		if name == tunnelName {
-			out.TunnelPort = uint32(port)
+		f.OFPort = uint32(port)
+		var err error
+		if f.ExternalIDs, err = parseMap(columns["external_ids"]); err != nil {
+			return Ports{}, fmt.Errorf("interface %s: %w", f.Name, err)
+		}
+		all = append(all, f)
+	}
+	return PortsOf(all, n)
+}
+
+// PortsOf tells what is attached. The plan gives networks and label sets their numbers; interfaces that it doesn't tell them
+// for are left out, like those that nobody attached: packets from there must be dropped.
+func PortsOf(all []Interface, n plan.Node) (Ports, error) {
+	var out Ports
+	for _, f := range all {
+		switch {
+		case f.OFPort == 0:
 			continue
-		}
-		ids, err := parseMap(columns["external_ids"])
-		if err != nil {
-			return Ports{}, fmt.Errorf("interface %s: %w", name, err)
-		}
-		if ids[keyKind] == "" || ids[keyStatus] == "inactive" {
+		case f.Name == tunnelName:
+			out.TunnelPort = f.OFPort
+			continue
+		case f.ExternalIDs[keyKind] == "" || f.ExternalIDs[keyStatus] == "inactive":
 			continue // not the fabric's, or not connected
 		}
-		a, err := attachmentOf(ids, n)
+		a, err := attachmentOf(f.ExternalIDs, n)
 		if err != nil {
-			return Ports{}, fmt.Errorf("interface %s: %w", name, err)
+			return Ports{}, fmt.Errorf("interface %s: %w", f.Name, err)
 		}
 		if a.Network == 0 || a.Identity == 0 {
 			continue // the plan doesn't tell what it is: its port must stay closed
 		}
-		a.Interface, a.OFPort = name, uint32(port)
+		a.Interface, a.OFPort = f.Name, f.OFPort
 		out.Attachments = append(out.Attachments, a)
 	}
 	return out, nil

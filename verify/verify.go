@@ -53,6 +53,7 @@ type Kind string
 
 // The kinds of findings.
 const (
+	KindPlan       Kind = "plan"         // the node doesn't work on the plan that follows from what is declared
 	KindEntry      Kind = "entry"        // what a port or a peer sends isn't classified, dropped or answered as it should
 	KindRoute      Kind = "route"        // a destination doesn't lead where it should
 	KindVerdict    Kind = "verdict"      // a connection doesn't get the verdict of its policy
@@ -61,6 +62,32 @@ const (
 	KindUndecided  Kind = "not-decided"  // finding out would take too long
 	maxFindings         = 100            // that a report holds
 )
+
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	return []Kind{KindPlan, KindEntry, KindRoute, KindVerdict, KindTunnel, KindUnmodelled, KindUndecided}
+}
+
+// Explanation says what a kind is about.
+func (k Kind) Explanation() string {
+	switch k {
+	case KindPlan:
+		return "the node doesn't work on the plan that follows from what is declared"
+	case KindEntry:
+		return "what a port or a peer sends isn't classified, dropped or answered as it should"
+	case KindRoute:
+		return "a destination doesn't lead where it should"
+	case KindVerdict:
+		return "a connection doesn't get the verdict of its policy"
+	case KindTunnel:
+		return "what leaves to a peer doesn't leave as it should"
+	case KindUnmodelled:
+		return "packets can meet something that verification doesn't know"
+	case KindUndecided:
+		return "finding out would take too long"
+	}
+	return string(k)
+}
 
 // Finding is a set of packets whose treatment differs from what was promised, with one packet of them.
 type Finding struct {

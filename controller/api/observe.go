@@ -25,9 +25,17 @@ type observeService struct{ Config }
 
 // Inspect asks nodes what they work on, and what their switches hold.
 func (s *observeService) Inspect(ctx context.Context, req *connect.Request[weftv1.InspectRequest], stream *connect.ServerStream[weftv1.InspectResponse]) error {
+	expected, err := s.expectations(ctx)
+	if err != nil {
+		return toConnect(err)
+	}
 	q := &weftv1.Question{TimeoutMs: uint32(inspectTimeout.Milliseconds()), Ask: &weftv1.Question_Inspect{Inspect: &weftv1.InspectQuestion{}}}
 	return s.ask(ctx, req.Msg.Nodes, q, func(p observe.Part) error {
-		return stream.Send(&weftv1.InspectResponse{Node: string(p.Node), Last: p.Last, Error: p.Error, Part: p.GetInspect()})
+		resp := &weftv1.InspectResponse{Node: string(p.Node), Last: p.Last, Error: p.Error, Part: p.GetInspect()}
+		if p.Last {
+			resp.Expected = expected.of(p.Node)
+		}
+		return stream.Send(resp)
 	})
 }
 
