@@ -26,6 +26,7 @@ type Agent struct {
 	jobs    chan flowJob
 	plans   chan savedPlan
 	reports chan struct{}
+	ways    chan struct{} // the way to others isn't as it has to be
 	refused atomic.Uint64 // questions of the switch that weren't answered
 }
 
@@ -34,7 +35,7 @@ func New(cfg Config) *Agent {
 	life, stop := context.WithCancel(context.Background())
 	return &Agent{
 		cfg: cfg, life: life, stop: stop, events: make(chan func(*state)), jobs: make(chan flowJob, 1),
-		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1),
+		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1), ways: make(chan struct{}, 1),
 	}
 }
 
@@ -44,9 +45,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, a.stop)()
 	s := newState(a.cfg.Node)
 	s.waitUntil = time.Now().Add(planGrace)
-	s.refused = &a.refused
+	s.refused, s.wireguardPort = &a.refused, a.cfg.WireGuardPort
 	a.loadPlan(s)
-	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop} {
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.pathLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)
@@ -134,6 +135,7 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 			a.convergeLeases(s, now)
 		}
 	}
+	a.convergeWay(s)
 	a.convergeFlows(s, now)
 	return s.nextJob(now)
 }
@@ -148,7 +150,7 @@ func (a *Agent) convergeBridge(s *state, now time.Time) {
 	if s.ovs.Bridge.Name == "" {
 		return // the database is about to tell of it
 	}
-	want := tunnelSpec(a.cfg.VTEP, s.plan.Settings.VXLANPort)
+	want := tunnelSpec(s.outerSource(a.cfg.VTEP), s.plan.Settings.VXLANPort)
 	i, ok := s.ovs.Interface(tunnelPort)
 	if ok && !s.havePlan {
 		return // an earlier run made it as its plan said

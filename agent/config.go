@@ -33,8 +33,14 @@ type Config struct {
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
 	KernelDatapath func() (bool, error)
 	// Touch makes the neighbour of a tunnel peer known; nil leaves that to the first packet. See the function Touch.
-	Touch  func(ctx context.Context, from, to netip.Addr) error
-	Logger *slog.Logger
+	Touch func(ctx context.Context, from, to netip.Addr) error
+	// Overlay and Paths serve encrypted tunnels; nil where the node can't have any.
+	Overlay Overlay
+	Paths   Paths
+	// WireGuardPort is the UDP port of the tunnels; 0 takes the fabric's. BehindNAT says that others can't reach it.
+	WireGuardPort uint16
+	BehindNAT     bool
+	Logger        *slog.Logger
 }
 
 // Database is Open vSwitch's database; ovs.DB is one.

@@ -98,6 +98,8 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 	switch {
 	case f.found != nil && s.mayGetNewerPlan(now):
 		f.retryAt = s.waitUntil
+	case f.found != nil && s.awaitsWay(now):
+		f.retryAt = now.Add(wayRetry)
 	case f.found != nil:
 		f.renderer.Sync(s.input())
 		ops := dataplane.Resync(f.found, f.unreadable, canonical(f.renderer.Flows()))

@@ -47,7 +47,9 @@ func (a *Agent) touchLoop(ctx context.Context) {
 	}
 	var t touched
 	for {
+		var vtep netip.Addr
 		now, err := ask(ctx, a, func(s *state) (touched, error) {
+			vtep = s.vtep(a.cfg.VTEP)
 			n := touched{session: s.flows.sessions, at: map[netip.Addr]time.Time{}}
 			for _, p := range s.peersToTouch() {
 				n.at[p] = t.last(p, n.session)
@@ -62,7 +64,7 @@ func (a *Agent) touchLoop(ctx context.Context) {
 			if time.Since(now.at[p]) < touchInterval {
 				continue
 			}
-			if err := a.cfg.Touch(ctx, a.cfg.VTEP, p); err != nil {
+			if err := a.cfg.Touch(ctx, vtep, p); err != nil {
 				a.cfg.Logger.Debug("peer", "error", err)
 				pause = touchRetry
 				continue

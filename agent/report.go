@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/weftfabric/weft/agent/overlay"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/cniwire"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
@@ -51,15 +52,18 @@ type sent struct {
 func (a *Agent) sendReport(ctx context.Context, last sent, due bool) (sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, controllerTimeout)
 	defer cancel()
+	var tunnels overlay.Want
 	now, err := ask(ctx, a, func(s *state) (sent, error) {
 		if s.controller != connected {
 			return sent{}, errors.New(s.controller)
 		}
+		tunnels = s.way.want
 		return sent{s.flows.revision, s.report(a.cfg.Version)}, nil
 	})
 	if err != nil {
 		return sent{}, err
 	}
+	now.report.Wireguard = a.wireguardReport(tunnels)
 	request := &weftv1.ReportRequest{EnforcedRevision: now.revision, Report: now.report}
 	if last.report != nil && proto.Equal(last.report, now.report) {
 		if now.revision == last.revision && !due {
@@ -104,6 +108,9 @@ func (s *state) problems() []string {
 	}
 	if s.ovsProblem != "" {
 		out = append(out, s.ovsProblem)
+	}
+	if s.way.problem != "" {
+		out = append(out, s.way.problem)
 	}
 	if !s.flows.connected {
 		out = append(out, "OpenFlow: "+s.flows.problem)

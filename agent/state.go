@@ -71,6 +71,10 @@ type state struct {
 	// orphansRemoved says that what an earlier run left half done is gone.
 	orphansRemoved bool
 
+	// way is the node's encrypted way to others; wireguardPort is the port that the node was started with.
+	way           way
+	wireguardPort uint16
+
 	flows      flowState
 	controller string // "connected", or why not
 
@@ -173,7 +177,9 @@ func (s *state) input() pipeline.Input {
 			continue
 		}
 		if i.Name == tunnelPort {
-			in.TunnelPort = i.OFPort
+			if s.wayStands() {
+				in.TunnelPort = i.OFPort
+			}
 			continue
 		}
 		a, ok := s.attachments[i.Name]

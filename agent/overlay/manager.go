@@ -61,6 +61,10 @@ type Manager struct {
 	cleared bool
 	// moved are the tunnels whose other end uses its next key by now.
 	moved map[fabric.NodeName]bool
+	// awaiting is when the first of the rotations began that are still awaited; zero without any.
+	awaiting time.Time
+	// wake makes Run look at once.
+	wake chan struct{}
 }
 
 // New returns a Manager with the node's keys, which are made when there are none.
@@ -73,7 +77,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, keys: keys, control: control, moved: map[fabric.NodeName]bool{}}, nil
+	return &Manager{cfg: cfg, keys: keys, control: control, moved: map[fabric.NodeName]bool{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // PublicKeys returns the key that the node uses, and the one that it is about to use.
@@ -112,6 +116,10 @@ func (m *Manager) Apply(ctx context.Context, want Want) error {
 		return err
 	}
 	m.want = want
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -204,59 +212,4 @@ func (m *Manager) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return errors.Join(m.stopEmbedded(), m.control.Close())
-}
-
-// rotationPoll is how often a peer in rotation is asked for: what it sends to is lost between its change and ours.
-const rotationPoll = 10 * time.Millisecond
-
-// Run follows the rotations of peers until ctx ends.
-func (m *Manager) Run(ctx context.Context) error {
-	idle := time.NewTicker(time.Second)
-	defer idle.Stop()
-	for {
-		busy, err := m.followRotations()
-		if err != nil {
-			m.cfg.Logger.Warn("follow a peer's new key", "error", err)
-		}
-		wait := idle.C
-		if busy {
-			wait = time.After(rotationPoll)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wait:
-		}
-	}
-}
-
-// followRotations moves the allowed IPs of each peer that has made a handshake with its next key. It reports whether
-// peers are awaited that haven't.
-func (m *Manager) followRotations() (awaited bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	pending := map[wireguard.Key]fabric.NodeName{}
-	for _, t := range m.want.Tunnels {
-		if t.Next.Key != (wireguard.Key{}) && !m.moved[t.Name] {
-			pending[t.Next.Key] = t.Name
-		}
-	}
-	if len(pending) == 0 {
-		return false, nil
-	}
-	status, err := m.control.Status()
-	if err != nil {
-		return true, err
-	}
-	changed := false
-	for _, p := range status.Peers {
-		if name, ok := pending[p.Key]; ok && !p.Handshake.IsZero() {
-			m.moved[name], changed = true, true
-			delete(pending, p.Key)
-		}
-	}
-	if changed {
-		err = m.control.Configure(m.want.config(m.keys, m.moved))
-	}
-	return len(pending) > 0, err
 }

@@ -3,7 +3,9 @@ package overlay
 import (
 	"net/netip"
 	"reflect"
+	"time"
 
+	"github.com/weftfabric/weft/agent/paths"
 	"github.com/weftfabric/weft/agent/wireguard"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
@@ -58,7 +60,7 @@ func Of(n *plan.Node, kernel bool, ownPort uint16) Want {
 }
 
 func peer(end plan.TunnelEnd, t plan.Tunnel) wireguard.Peer {
-	return wireguard.Peer{Key: wireguard.Key(end.Key), Endpoint: end.Endpoint, Keepalive: t.Keepalive}
+	return wireguard.Peer{Key: wireguard.Key(end.Key), Endpoint: end.Endpoint, Keepalive: time.Duration(t.Keepalive) * time.Second}
 }
 
 // Encrypts reports whether there is a way at all.
@@ -66,6 +68,17 @@ func (w Want) Encrypts() bool { return w.Link.VTEP.IsValid() }
 
 // Equal reports whether two wishes are the same.
 func (w Want) Equal(o Want) bool { return reflect.DeepEqual(w, o) }
+
+// Targets returns what has to be measured: each tunnel by its own probe address.
+func (w Want) Targets() []paths.Target {
+	var out []paths.Target
+	for _, t := range w.Tunnels {
+		if t.Probe.IsValid() {
+			out = append(out, paths.Target{Name: t.Name, Address: t.Probe})
+		}
+	}
+	return out
+}
 
 // config returns the device's configuration; moved are the tunnels whose other end has begun to use its next key.
 func (w Want) config(keys wireguard.Keys, moved map[fabric.NodeName]bool) wireguard.Config {

@@ -13,8 +13,8 @@ const (
 	upAfter    = 10
 	maxUpAfter = 160
 	flapMemory = 5 * time.Minute
-	// window is the number of probes over which the loss is computed.
-	window = 64
+	// window is the number of probes over which losses are counted: about a minute's.
+	window = 200
 	// largeEvery is the number of small probes to a large one, largeTries how many large ones in a row may be lost
 	// before a smaller size is tried.
 	largeEvery = 32
@@ -32,8 +32,8 @@ type Path struct {
 	Measured bool
 	// Since is when Up became what it is; zero before the first change.
 	Since time.Time
-	// Loss is the share of lost probes, 0 to 1, among the last ones.
-	Loss float64
+	// Lost of the last Sent small probes stayed without an answer.
+	Sent, Lost int
 	// RTT is the smoothed round trip (RFC 6298, section 2: SRTT).
 	RTT time.Duration
 	// MTU is the largest packet that is known to pass, in bytes; 0 before the first large probe was answered.
@@ -47,8 +47,8 @@ type Meter struct {
 	path Path
 	// outstanding are the probes without an answer, in the order in which they were sent.
 	outstanding []probe
-	results     [window]bool // true: lost
-	count, next int
+	results     [window]bool // a ring; true: lost
+	next        int
 	lost        int // in a row
 	answered    int // in a row
 	needed      int // answers in a row, to be up again
@@ -161,16 +161,16 @@ func (m *Meter) miss(p probe, at time.Time) bool {
 	return true
 }
 
-// result keeps the loss over the last probes.
+// result counts the losses among the last probes.
 func (m *Meter) result(lost bool) {
+	if m.path.Sent < window {
+		m.path.Sent++
+	} else if m.results[m.next] {
+		m.path.Lost--
+	}
+	if lost {
+		m.path.Lost++
+	}
 	m.results[m.next] = lost
 	m.next = (m.next + 1) % window
-	m.count = min(m.count+1, window)
-	n := 0
-	for _, l := range m.results[:m.count] {
-		if l {
-			n++
-		}
-	}
-	m.path.Loss = float64(n) / float64(m.count)
 }

@@ -60,7 +60,7 @@ func all(int) bool  { return true }
 func TestPathGoesDownWithinTwoSeconds(t *testing.T) {
 	w := newWalk(1420)
 	w.steps(100)
-	if p := w.Path(); !p.Up || !p.Measured || p.RTT != time.Millisecond || p.Loss != 0 || p.MTU != 1420 {
+	if p := w.Path(); !p.Up || !p.Measured || p.RTT != time.Millisecond || p.Lost != 0 || p.MTU != 1420 {
 		t.Fatalf("a perfect path is %+v", p)
 	}
 	w.carries = none
@@ -71,7 +71,7 @@ func TestPathGoesDownWithinTwoSeconds(t *testing.T) {
 	if d := w.until(t, true); d > 4*time.Second {
 		t.Errorf("up again after %v", d)
 	}
-	if p := w.Path(); p.Falls != 1 || p.Since.IsZero() || p.Loss == 0 {
+	if p := w.Path(); p.Falls != 1 || p.Since.IsZero() || p.Lost == 0 {
 		t.Errorf("afterwards it is %+v", p)
 	}
 }

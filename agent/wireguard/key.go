@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
@@ -15,6 +16,8 @@ import (
 type Keys struct {
 	// Current is the key that peers know.
 	Current Key
+	// Since is when Current was made.
+	Since time.Time
 	// Next is the key that a rotation has announced to the peers; zero outside of rotations.
 	Next Key
 }
@@ -28,20 +31,35 @@ func LoadKeys(path string) (Keys, error) {
 		if err != nil {
 			return Keys{}, fmt.Errorf("make a WireGuard key: %w", err)
 		}
-		keys := Keys{Current: k}
+		keys := Keys{Current: k, Since: time.Now().Truncate(time.Second)}
 		return keys, keys.Save(path)
 	}
 	if err != nil {
 		return Keys{}, fmt.Errorf("read the WireGuard key: %w", err)
 	}
-	lines := strings.Fields(string(b))
-	if len(lines) == 0 || len(lines) > 2 {
-		return Keys{}, fmt.Errorf("the WireGuard key in %s is damaged: remove the file, and the node makes a new key", path)
+	keys, err := parseKeys(string(b))
+	if err != nil {
+		return Keys{}, fmt.Errorf("the WireGuard key in %s is damaged: %w: remove the file, and the node makes a new key", path, err)
 	}
-	var keys Keys
-	for i, k := range []*Key{&keys.Current, &keys.Next}[:len(lines)] {
-		if *k, err = wgtypes.ParseKey(lines[i]); err != nil {
-			return Keys{}, fmt.Errorf("the WireGuard key in %s is damaged: remove the file, and the node makes a new key: %w", path, err)
+	return keys, nil
+}
+
+// parseKeys reads what Save has written: a key and when it was made on one line, and the next key on another.
+func parseKeys(text string) (keys Keys, err error) {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	current, since, ok := strings.Cut(lines[0], " ")
+	if !ok || len(lines) > 2 {
+		return keys, errors.New("it has another form")
+	}
+	if keys.Current, err = wgtypes.ParseKey(current); err != nil {
+		return Keys{}, err
+	}
+	if keys.Since, err = time.Parse(time.RFC3339, since); err != nil {
+		return Keys{}, err
+	}
+	if len(lines) == 2 {
+		if keys.Next, err = wgtypes.ParseKey(lines[1]); err != nil {
+			return Keys{}, err
 		}
 	}
 	return keys, nil
@@ -58,7 +76,7 @@ func (k Keys) Save(path string) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	text := k.Current.String() + "\n"
+	text := k.Current.String() + " " + k.Since.UTC().Format(time.RFC3339) + "\n"
 	if k.Next != (Key{}) {
 		text += k.Next.String() + "\n"
 	}
@@ -87,5 +105,5 @@ func (k Keys) Switch() Keys {
 	if k.Next == (Key{}) {
 		return k
 	}
-	return Keys{Current: k.Next}
+	return Keys{Current: k.Next, Since: time.Now().Truncate(time.Second)}
 }

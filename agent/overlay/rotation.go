@@ -1,0 +1,102 @@
+package overlay
+
+import (
+	"context"
+	"time"
+
+	"github.com/weftfabric/weft/agent/wireguard"
+	"github.com/weftfabric/weft/fabric"
+)
+
+const (
+	// rotationPoll is how often a peer that has announced a key is looked at: what this node sends to the old key is
+	// lost between the peer's change and this node's.
+	rotationPoll = 5 * time.Millisecond
+	// rotationSoon is for how long a peer is expected to change soon; afterwards it is looked at once a second.
+	rotationSoon = time.Minute
+)
+
+// Announce makes the node's next key, which the peers have to know before Switch.
+func (m *Manager) Announce() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys, err := m.keys.Announce()
+	if err != nil {
+		return err
+	}
+	if err := keys.Save(m.cfg.KeyFile); err != nil {
+		return err
+	}
+	m.keys = keys
+	return nil
+}
+
+// Switch begins to use the announced key. Sessions begin anew: WireGuard holds back what is sent meanwhile.
+func (m *Manager) Switch() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := m.keys.Switch()
+	if err := keys.Save(m.cfg.KeyFile); err != nil {
+		return err
+	}
+	m.keys = keys
+	if !m.want.Encrypts() {
+		return nil
+	}
+	return m.control.Configure(m.want.config(m.keys, m.moved))
+}
+
+// Run follows the rotations of peers until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	for {
+		pause := time.Second
+		soon, err := m.followRotations(time.Now())
+		switch {
+		case err != nil:
+			m.cfg.Logger.Warn("follow a peer's new key", "error", err)
+		case soon:
+			pause = rotationPoll
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.wake:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// followRotations moves the allowed IPs of each peer that has made a handshake with its next key. It reports whether
+// others are expected to do so soon.
+func (m *Manager) followRotations(now time.Time) (soon bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pending := map[wireguard.Key]fabric.NodeName{}
+	for _, t := range m.want.Tunnels {
+		if t.Next.Key != (wireguard.Key{}) && !m.moved[t.Name] {
+			pending[t.Next.Key] = t.Name
+		}
+	}
+	if len(pending) == 0 {
+		m.awaiting = time.Time{}
+		return false, nil
+	}
+	if m.awaiting.IsZero() {
+		m.awaiting = now
+	}
+	status, err := m.control.Status()
+	if err != nil {
+		return false, err
+	}
+	changed := false
+	for _, p := range status.Peers {
+		if name, ok := pending[p.Key]; ok && !p.Handshake.IsZero() {
+			m.moved[name], changed = true, true
+			delete(pending, p.Key)
+		}
+	}
+	if changed {
+		err = m.control.Configure(m.want.config(m.keys, m.moved))
+	}
+	return len(pending) > 0 && now.Sub(m.awaiting) < rotationSoon, err
+}
