@@ -86,13 +86,12 @@ func (l *loader) document(v value, apiVersion, kind string, depth int) {
 	switch {
 	case !v.given():
 		return
-	case v.node.Kind != yaml.MappingNode:
-		v.problem(topology.SeverityError, v.line(), "a manifest must be a mapping with apiVersion and kind")
-		return
+	case v.node.Kind == yaml.MappingNode:
+		apiVersion, kind = cmp.Or(v.field("apiVersion").text(), apiVersion), cmp.Or(v.field("kind").text(), kind)
 	}
-	apiVersion, kind = cmp.Or(v.field("apiVersion").text(), apiVersion), cmp.Or(v.field("kind").text(), kind)
 	if apiVersion == "" || kind == "" {
-		v.problem(topology.SeverityError, v.line(), "an object has no apiVersion or no kind")
+		l.skipped["without a kind"]++
+		v.problem(topology.SeverityWarning, v.line(), "skipped: no object of Kubernetes, because it has no apiVersion or no kind")
 		return
 	}
 	items := v.field("items")

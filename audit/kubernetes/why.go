@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"github.com/weftfabric/weft/audit"
@@ -39,7 +40,10 @@ func WhyOf(w *World, q audit.Question, service string) (audit.Why, error) {
 					continue
 				}
 				p.Services = reach.Set{{First: at, Last: at}}
-				out.Explanations = append(out.Explanations, w.explain(i, j, p, srcAt, dstAt))
+				x := w.explain(i, j, p, srcAt, dstAt)
+				if !slices.ContainsFunc(out.Explanations, func(y audit.Explanation) bool { return alike(x, y) }) {
+					out.Explanations = append(out.Explanations, x)
+				}
 			}
 		}
 	}
@@ -47,6 +51,12 @@ func WhyOf(w *World, q audit.Question, service string) (audit.Why, error) {
 		return out, fmt.Errorf("%s and %s have no two addresses of one family between which %s can be sent", q.From, q.To, service)
 	}
 	return out, nil
+}
+
+// alike reports whether two explanations differ in their packets alone, as those of two families do.
+func alike(x, y audit.Explanation) bool {
+	x.Witness, y.Witness = nil, nil
+	return reflect.DeepEqual(x, y)
 }
 
 // lies reports whether an asked-for address is among those of a part's side; the zero one always is.
