@@ -10,8 +10,8 @@ import (
 )
 
 // Leaving: what was located at a peer leaves by the tunnel, with its identity as VNI, to that peer, and a new
-// connection is remembered as pending; policy isn't asked, the peer does. The question is asked from TrackIn to the
-// end.
+// connection is remembered as pending; policy isn't asked, the peer does. What is too large for the tunnel goes to the
+// agent alone. The question is asked from TrackIn to the end.
 
 func (v *verifier) leaving() {
 	for i := range v.in.Plan.Networks {
@@ -60,7 +60,11 @@ func (v *verifier) leave(n *plan.Network, m fabric.NetworkID, f family) {
 			{and(unknownAnswer(f), bitsAre(answer, ctNew, ctNew)), "answer"}, {cube{bitsAre(answer, ctNew, ctNew)}, "new"},
 		}, "", func(part *state, connection string) {
 			want, wrong := "into the tunnel", ""
-			if connection == "" || v.in.TunnelPort == 0 {
+			if fits, missized := part.sizedWrongly(v.in.Plan.Settings.WorkloadMTU); !fits {
+				want, wrong = "too large: to the agent and nowhere else", missized
+			} else if missized != "" {
+				want, wrong = "into the tunnel, or too large", missized
+			} else if connection == "" || v.in.TunnelPort == 0 {
 				want = "dropped"
 				if len(part.outs) > 0 {
 					wrong = part.sent()

@@ -92,6 +92,13 @@ func (r *run) act(s *state, actions []openflow.Action) {
 			}
 			r.resubmit(s, a.Table)
 			return
+		case openflow.CheckLarger:
+			larger := s.split(a)
+			if larger == nil {
+				r.leaf(s)
+				return
+			}
+			r.act(larger, actions[i+1:])
 		case openflow.DecTTL:
 			if !r.decTTL(s) {
 				r.next(s)

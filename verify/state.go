@@ -51,6 +51,7 @@ type state struct {
 	commits []commit
 	lookups []lookup
 	path    *step
+	size    size
 	trouble string // what isn't modelled
 	stopped bool   // it reached the table where the run ends
 }

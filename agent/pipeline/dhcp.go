@@ -11,9 +11,6 @@ import (
 // names the port; its userdata says what is asked. While there is no agent, the switch counts the request and
 // drops it.
 
-// PurposeDHCPv4 is the userdata of the packet-ins that hold a DHCPv4 request.
-const PurposeDHCPv4 = "dhcp4"
-
 // dhcpServer is the UDP port that requests go to.
 const dhcpServer = 67
 
@@ -36,10 +33,9 @@ func dhcpGateway(o *flowsOf, n plan.Network, gateway netip.Addr) {
 	dhcpAsk(o, append(udpPort(ipv4(), openflow.UDPDst, dhcpServer), srcNetwork(n.ID), openflow.Addr(openflow.IPv4Dst, gateway)))
 }
 
-// dhcpAsk hands packets to the agent, and to nobody else.
+// dhcpAsk leads packets to the agent, and to nobody else.
 func dhcpAsk(o *flowsOf, match []openflow.FieldMatch) {
-	ask := openflow.Controller{Userdata: []byte(PurposeDHCPv4)}
-	o.flows = append(o.flows, row{TableAnswer, 320, Cookie{Kind: KindQuestion, Object: o.object}, match, []openflow.Action{ask}}.flow())
+	o.flows = append(o.flows, row{TableAnswer, 320, Cookie{Kind: KindQuestion, Object: o.object}, match, askAgent()}.flow())
 }
 
 // hasIPv4 reports whether the fabric has an IPv4 address for the workload.
@@ -50,14 +46,4 @@ func (a Attachment) hasIPv4() bool {
 		}
 	}
 	return false
-}
-
-// Questions counts the packets that the switch has handed to the agent, or would have had there been one.
-func Questions(counts []FlowCount) (packets uint64) {
-	for _, fc := range counts {
-		if c, ok := ParseCookie(fc.Cookie); ok && c.Kind == KindQuestion {
-			packets += fc.Packets
-		}
-	}
-	return packets
 }

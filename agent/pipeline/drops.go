@@ -43,6 +43,7 @@ const (
 	DropUntracked
 	DropDHCPRefused // by the agent, in no table
 	DropPolicyIncomplete
+	DropTooLarge
 	lastReason
 )
 
@@ -124,6 +125,8 @@ func (r Reason) String() string {
 		return "posture-deny"
 	case DropPolicyIncomplete:
 		return "policy-incomplete"
+	case DropTooLarge:
+		return "too-large"
 	case DropUntracked:
 		return "untracked"
 	case DropDHCPRefused:

@@ -20,13 +20,16 @@ type Settings struct {
 	VirtualMAC fabric.MAC
 	// TunnelPort is the VXLAN port's OpenFlow number; 0 while there is none.
 	TunnelPort uint32
+	// MTU is the largest IP packet that the tunnel carries, in octets; 0 for no limit.
+	MTU int
 	// LogDenials has what is denied without a rule copied to the agent.
 	LogDenials bool
 }
 
 // SettingsOf returns the settings of an input.
 func SettingsOf(in Input) Settings {
-	return Settings{Self: in.Plan.Name, VirtualMAC: in.Plan.Settings.VirtualMAC, TunnelPort: in.TunnelPort, LogDenials: in.Plan.Settings.LogDenials}
+	p := in.Plan.Settings
+	return Settings{Self: in.Plan.Name, VirtualMAC: p.VirtualMAC, TunnelPort: in.TunnelPort, MTU: p.WorkloadMTU, LogDenials: p.LogDenials}
 }
 
 // OwnerKind is a sort of object that flows come from.
@@ -138,7 +141,9 @@ func renderBase(s Settings) []openflow.Flow {
 	guardBase(o)
 	answerBase(o, s)
 	dhcpBase(o)
-	trackBase(o)
+	askBase(o)
+	trackBase(o, s)
+	fitBase(o)
 	routeBase(o)
 	policyBase(o, s)
 	deliverBase(o, s)

@@ -19,10 +19,12 @@ const (
 	TableSource    Table = 12 // local: IP source
 	TableAnswer    Table = 20 // ARP, ND and echo answered in place
 	TableAdvertise Table = 21 // second half of the ND answer
+	TableAsk       Table = 22 // to the agent, at a limited rate
 	TableTrack     Table = 30 // conntrack in the zone of the local sender
 	TableTranslate Table = 40 // invalid packets end here; later NAT
 	TableRoute     Table = 50 // destination network
 	TableLocate    Table = 51 // local port or peer
+	TableFit       Table = 54 // to a peer: no larger than what the tunnel carries
 	TableTrackIn   Table = 55 // conntrack in the zone of the destination
 	TableState     Table = 56 // what conntrack's answer means
 	TableKnown     Table = 57 // one row for each label set, and returns
@@ -49,8 +51,8 @@ const (
 // Tables returns all tables in order.
 func Tables() []Table {
 	return []Table{
-		TableClassify, TableTunnel, TableOrigin, TableGuard, TableSource, TableAnswer, TableAdvertise, TableTrack,
-		TableTranslate, TableRoute, TableLocate, TableTrackIn, TableState, TableKnown, TableIdentity, TableTurn,
+		TableClassify, TableTunnel, TableOrigin, TableGuard, TableSource, TableAnswer, TableAdvertise, TableAsk, TableTrack,
+		TableTranslate, TableRoute, TableLocate, TableFit, TableTrackIn, TableState, TableKnown, TableIdentity, TableTurn,
 		TablePlatformEgress, TableTenantEgress, TableBaselineEgress, TablePostureEgress,
 		TablePlatformIngress, TableTenantIngress, TableBaselineIngress, TablePostureIngress,
 		TableTally, TableSwap, TableCommit, TableDeliver,
@@ -74,6 +76,8 @@ func (t Table) String() string {
 		return "Answer"
 	case TableAdvertise:
 		return "Advertise"
+	case TableAsk:
+		return "Ask"
 	case TableTrack:
 		return "Track"
 	case TableTranslate:
@@ -82,6 +86,8 @@ func (t Table) String() string {
 		return "Route"
 	case TableLocate:
 		return "Locate"
+	case TableFit:
+		return "Fit"
 	case TableTrackIn:
 		return "TrackIn"
 	case TableState:

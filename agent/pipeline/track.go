@@ -9,7 +9,7 @@ func zone(reg openflow.Field, t Table) openflow.Action {
 	return openflow.CT{ZoneSrc: openflow.Subfield{Field: reg, Bits: 16}, Recirc: true, Table: uint8(t)}
 }
 
-func trackBase(o *flowsOf) {
+func trackBase(o *flowsOf, s Settings) {
 	for _, f := range families() {
 		o.add(TableTrack, 100, when(f.any()), zone(regSrcNetwork, TableTranslate))
 	}
@@ -22,7 +22,7 @@ func trackBase(o *flowsOf) {
 	o.drop(TableTranslate, 0, DropUntracked)
 
 	// Leaving to a peer: the destination's zone is the peer's affair.
-	o.add(TableTrackIn, 200, when(flags(flagToTunnel, flagToTunnel)), to(TableState))
+	o.add(TableTrackIn, 200, when(flags(flagToTunnel, flagToTunnel)), toFit(s)...)
 	for _, f := range families() {
 		o.add(TableTrackIn, 100, when(f.any(), flags(flagFromTunnel, flagFromTunnel)), zone(regDstNetwork, TableState))
 		o.add(TableTrackIn, 100, when(f.any(), flags(flagSecondZone, flagSecondZone)), zone(regDstNetwork, TableState))

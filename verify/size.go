@@ -1,0 +1,59 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weftfabric/weft/wire/openflow"
+)
+
+// Sizes: the length of a packet is looked at once, on its way to a peer. A set of packets is two from then on: those
+// that fit, for which all other promises hold, and those that are larger, which nobody gets but the agent.
+
+// tooLarge is the userdata of packets that the agent answers because of their size.
+const tooLarge = "too-large"
+
+// etherHeader is the length of an Ethernet header, which the switch counts.
+const etherHeader = 14
+
+// size is what is known of the length of packets.
+type size struct {
+	limit  uint16 // what they were compared with; 0 if they weren't
+	larger bool
+}
+
+// split leaves in s the packets that have at most as many octets as a asks for, and returns those that have more. It
+// returns nil, and says so in s, where that isn't modelled.
+func (s *state) split(a openflow.CheckLarger) *state {
+	if s.size.limit != 0 || a.Octets == 0 {
+		s.trouble = "a packet's size is looked at twice, or compared with 0"
+		return nil
+	}
+	larger := s.clone()
+	s.size, larger.size = size{limit: a.Octets}, size{limit: a.Octets, larger: true}
+	if !s.deposit(a.Dst, cell{known: ones(1)}) || !larger.deposit(a.Dst, cell{value: num(1), known: ones(1)}) {
+		s.trouble = fmt.Sprintf("the result of a comparison of sizes in %s", a.Dst)
+		return nil
+	}
+	return larger
+}
+
+// sizedWrongly says in what packets to a peer differ from the promise because of their size, and if they may leave
+// at all. mtu is the largest IP packet that the tunnel carries, 0 if that isn't known.
+func (s *state) sizedWrongly(mtu int) (fits bool, wrong string) {
+	want := mtu + etherHeader
+	if mtu <= 0 || want > 0xffff {
+		want = 0
+	}
+	if int(s.size.limit) != want {
+		return true, fmt.Sprintf("limited to %d octets instead of %d", s.size.limit, want)
+	}
+	if !s.size.larger {
+		return true, ""
+	}
+	told := func(o out) bool { return o.agent && o.userdata == tooLarge }
+	if len(s.outs) != 1 || !slices.ContainsFunc(s.outs, told) || len(s.commits) > 0 {
+		return false, s.sent()
+	}
+	return false, ""
+}
