@@ -35,6 +35,10 @@ func (e *Engine) Apply(changes ...Change) {
 			e.applyBinding(*c.Binding)
 		case c.Node != nil:
 			e.applyNode(*c.Node)
+		case c.Link != nil:
+			e.applyLink(*c.Link)
+		case c.Placed != nil:
+			e.applyPlaced(*c.Placed)
 		}
 	}
 }
@@ -66,7 +70,7 @@ func (e *Engine) applyIdentity(c IdentityChange) {
 	e.index.setIdentity(c.ID, c.Alloc)
 	touch := func(ref fabric.NetworkRef) {
 		e.touch(ref, partIdentities|partTable)
-		if len(e.index.intent.PortsOf(ref)) > 0 {
+		if e.index.settings.StrictIdentity || len(e.index.intent.PortsOf(ref)) > 0 {
 			e.touch(ref, partPlacement)
 		}
 		e.touchPeers(ref, partTable)
@@ -99,18 +103,67 @@ func (e *Engine) applyBinding(c BindingChange) {
 }
 
 func (e *Engine) applyNode(c NodeChange) {
-	old, had := e.index.nodes[c.Name]
+	x := e.index
+	old, had := x.nodes[c.Name]
 	if c.State == nil {
-		delete(e.index.nodes, c.Name)
+		delete(x.nodes, c.Name)
 	} else {
-		e.index.nodes[c.Name] = *c.State
+		x.nodes[c.Name] = *c.State
 	}
-	if had == (c.State != nil) && e.index.nodes[c.Name].VTEP == old.VTEP {
-		return // labels are in no plan
+	now, has := x.nodes[c.Name]
+	if had == has && old.Equal(now) {
+		return
 	}
 	e.dirtyNodes[c.Name] = true
-	for ref := range e.index.placedOn(c.Name) {
-		e.touch(ref, partPlacement)
+	if e.net != nil {
+		x.setNetNode(e.net, c.Name)
+	}
+	if had != has || x.vtep(old) != x.vtep(now) || x.keyedState(old) != x.keyedState(now) {
+		for ref := range x.placedOn(c.Name) {
+			e.touch(ref, partPlacement)
+		}
+	}
+	if !x.encrypted() {
+		return
+	}
+	e.rekeyed[c.Name] = true
+	if had && has && old.Overlay.IsValid() && old.Overlay != now.Overlay {
+		e.touchOverlay()
+	}
+	for name, n := range x.nodes {
+		if !x.keyedState(n) {
+			e.dirtyNodes[name] = true // it knows others by their underlay addresses
+		}
+	}
+}
+
+// touchOverlay marks the nodes that may know another's tunnel address as relays or through them.
+func (e *Engine) touchOverlay() {
+	for name := range e.index.nodes {
+		e.rekeyed[name] = true
+	}
+}
+
+func (e *Engine) applyLink(c LinkChange) {
+	if c.Failed {
+		e.index.failed[c.Link] = true
+	} else {
+		delete(e.index.failed, c.Link)
+	}
+	if e.net != nil {
+		e.net.SetFailed(c.Link, c.Failed)
+	}
+}
+
+func (e *Engine) applyPlaced(c PlacedChange) {
+	p := c.Placement
+	if c.Gone {
+		drop(e.index.placed, p.Identity, p.Node)
+	} else {
+		put(e.index.placed, p.Identity, p.Node, true)
+	}
+	if a, ok := e.index.allocOf[p.Identity]; ok && e.index.settings.StrictIdentity {
+		e.touch(a.Network, partPlacement)
 	}
 }
 
@@ -120,6 +173,7 @@ func (e *Engine) touchObject(o *topology.Object) {
 	switch {
 	case o.Fabric != nil:
 		e.touchEverything()
+		e.net = nil
 	case o.Tenant != nil:
 		e.touchTenant(o.Key.Name)
 	case o.Network != nil:

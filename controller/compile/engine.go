@@ -6,6 +6,7 @@ import (
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // Engine keeps every node's plan up to date while the State changes. What a change costs depends on the nodes
@@ -19,9 +20,14 @@ type Engine struct {
 	hosted map[fabric.NodeName]map[fabric.NetworkRef]bool
 	plans  map[fabric.NodeName]plan.Node
 
-	// What has to be made anew at the next Flush.
+	// net are the tunnels; nil when the overlay is another one, so that it has to be made anew.
+	net *overlay.Net
+
+	// What has to be made anew at the next Flush. The tunnels of a node that is rekeyed look different to those at their
+	// other ends.
 	dirtyViews map[fabric.NetworkRef]part
 	dirtyNodes map[fabric.NodeName]bool
+	rekeyed    map[fabric.NodeName]bool
 }
 
 // NewEngine returns an engine at a state. Its first Flush returns every registered node's plan.
@@ -33,6 +39,7 @@ func NewEngine(s State) *Engine {
 		plans:      make(map[fabric.NodeName]plan.Node),
 		dirtyViews: make(map[fabric.NetworkRef]part),
 		dirtyNodes: make(map[fabric.NodeName]bool),
+		rekeyed:    make(map[fabric.NodeName]bool),
 	}
 	e.touchEverything()
 	return e
@@ -52,24 +59,60 @@ func (e *Engine) Plan(name fabric.NodeName) (n plan.Node, ok bool) {
 func (e *Engine) Flush() (changed map[fabric.NodeName]plan.Node, removed []fabric.NodeName) {
 	e.renewViews()
 	changed = make(map[fabric.NodeName]plan.Node)
+	next := e.assemble()
 	for name := range e.dirtyNodes {
-		was, had := e.plans[name]
-		if _, registered := e.index.nodes[name]; !registered {
-			if had {
-				delete(e.plans, name)
-				removed = append(removed, name)
-			}
+		if _, registered := next[name]; registered {
 			continue
 		}
-		now := share(was, e.index.assemble(name, e.views, e.hosted[name]))
+		if _, had := e.plans[name]; had {
+			delete(e.plans, name)
+			removed = append(removed, name)
+		}
+	}
+	clear(e.dirtyNodes)
+	for name, n := range next {
+		was, had := e.plans[name]
+		now := share(was, e.index.withOverlay(n, e.net))
 		if had && plan.Diff(was, now).IsEmpty() {
 			continue
 		}
 		e.plans[name], changed[name] = now, now
 	}
-	clear(e.dirtyNodes)
 	slices.Sort(removed)
 	return changed, removed
+}
+
+// assemble returns the plans that may have changed, without what the overlay says, which is up to date then.
+func (e *Engine) assemble() map[fabric.NodeName]plan.Node {
+	if e.net == nil {
+		e.net = e.index.newNet()
+		for name := range e.index.nodes {
+			e.dirtyNodes[name] = true
+		}
+	}
+	next := make(map[fabric.NodeName]plan.Node)
+	for name := range e.dirtyNodes {
+		if _, registered := e.index.nodes[name]; !registered {
+			e.net.SetPeers(name, nil)
+			continue
+		}
+		next[name] = e.index.assemble(name, e.views, e.hosted[name])
+		e.index.setNetPeers(e.net, next[name])
+	}
+	touched := e.net.Dirty()
+	for name := range e.rekeyed {
+		touched = append(touched, e.net.Share(name).Tunnels...)
+	}
+	clear(e.rekeyed)
+	for _, name := range touched {
+		if _, assembled := next[name]; assembled || e.dirtyNodes[name] {
+			continue // or it is gone
+		}
+		if n, ok := e.plans[name]; ok {
+			next[name] = n
+		}
+	}
+	return next
 }
 
 // renewViews makes the dirty views anew, and marks the nodes whose plans hold one that changed.

@@ -15,13 +15,14 @@ import (
 	"github.com/weftfabric/weft/topology"
 )
 
-var plain = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+var plain = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
 
 // TestHistoriesDontMatter follows a random history change by change, and compares each Flush with a
 // computation from scratch. Then it walks to the same end on other paths: squashed, shuffled, and by detours.
 func TestHistoriesDontMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := rapid.SampledFrom([]compile.State{emptyState(), startState(nil)}).Draw(t, "start")
+		state := rapid.SampledFrom([]compile.State{emptyState(), startState(nil), encryptedState(topology.Overlay{}), encryptedState(hubs)}).Draw(t, "start")
 		history := rapid.SliceOfN(rapid.Custom(drawChange), 1, 25).Draw(t, "history")
 
 		split := compile.NewEngine(state)
@@ -76,13 +77,17 @@ func undo(e *compile.Engine) {
 			c.Binding.Node = ""
 		case c.Node != nil:
 			c.Node.State = nil
+		case c.Link != nil:
+			c.Link.Failed = false
+		case c.Placed != nil:
+			c.Placed.Gone = true
 		}
 		e.Apply(c)
 	}
 }
 
 func keysOf(s compile.State) map[string]int {
-	return map[string]int{"objects": s.Intent.Len(), "networks": len(s.Networks), "identities": len(s.Identities), "leases": len(s.Leases), "bindings": len(s.Bindings), "nodes": len(s.Nodes)}
+	return map[string]int{"objects": s.Intent.Len(), "networks": len(s.Networks), "identities": len(s.Identities), "leases": len(s.Leases), "bindings": len(s.Bindings), "nodes": len(s.Nodes), "failed": len(s.Failed), "placed": len(s.Placed)}
 }
 
 // checkFlush asserts that a Flush reports exactly what changed between two computations from scratch.

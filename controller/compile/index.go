@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // index is a State arranged by network and by node, so that what belongs to one is found without a walk over
@@ -23,6 +25,8 @@ type index struct {
 	bindings   map[fabric.PortRef]fabric.NodeName
 	nodes      map[fabric.NodeName]NodeState
 
+	failed   map[overlay.Link]bool
+	placed   map[fabric.Identity]map[fabric.NodeName]bool
 	leasedBy map[fabric.NodeName]map[LeaseKey]bool
 	boundTo  map[fabric.NodeName]map[fabric.PortRef]bool
 }
@@ -34,6 +38,8 @@ func newIndex(s State) *index {
 		allocOf:    make(map[fabric.Identity]IdentityAlloc, len(s.Identities)),
 		identities: make(map[fabric.NetworkRef]map[fabric.Identity]fabric.Labels),
 		leases:     make(map[fabric.NetworkRef]map[netip.Prefix]Lease),
+		failed:     make(map[overlay.Link]bool),
+		placed:     make(map[fabric.Identity]map[fabric.NodeName]bool),
 		leasedBy:   make(map[fabric.NodeName]map[LeaseKey]bool),
 		boundTo:    make(map[fabric.NodeName]map[fabric.PortRef]bool),
 	}
@@ -52,6 +58,10 @@ func newIndex(s State) *index {
 	for port, node := range s.Bindings {
 		x.setBinding(port, node)
 	}
+	maps.Copy(x.failed, s.Failed)
+	for p := range s.Placed {
+		put(x.placed, p.Identity, p.Node, true)
+	}
 	var keys []topology.Key
 	if s.Intent == nil {
 		s.Intent = x.intent
@@ -68,6 +78,12 @@ func (x *index) state() State {
 	s := State{
 		Intent: x.intent, Networks: maps.Clone(x.allocs), Identities: maps.Clone(x.allocOf),
 		Leases: make(map[LeaseKey]Lease), Bindings: maps.Clone(x.bindings), Nodes: maps.Clone(x.nodes),
+		Failed: maps.Clone(x.failed), Placed: make(map[plan.Placement]bool),
+	}
+	for id, nodes := range x.placed {
+		for node := range nodes {
+			s.Placed[plan.Placement{Node: node, Identity: id}] = true
+		}
 	}
 	for network, leases := range x.leases {
 		for prefix, l := range leases {

@@ -32,8 +32,14 @@ func Plans(s State) map[fabric.NodeName]plan.Node {
 		}
 	}
 	out := make(map[fabric.NodeName]plan.Node, len(x.nodes))
+	net := x.newNet()
 	for name := range x.nodes {
 		out[name] = x.assemble(name, views, hosted[name])
+		x.setNetPeers(net, out[name])
+	}
+	net.Dirty() // chooses relays
+	for name, n := range out {
+		out[name] = x.withOverlay(n, net)
 	}
 	return out
 }
@@ -79,6 +85,7 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 		ids[v.network.ID] = true
 	}
 	vteps := make(map[fabric.NodeName]netip.Addr)
+	var placed []plan.Placement
 	for _, v := range held {
 		network := v.network
 		network.Hosted = hosted[network.Ref]
@@ -87,15 +94,18 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 		}
 		n.Networks = append(n.Networks, network)
 		n.Identities = append(n.Identities, v.identities...)
-		n.Routes = append(n.Routes, v.routes.of(name)...)
+		routes, holders := x.routesFor(name, v)
+		n.Routes = append(n.Routes, routes...)
 		n.Ports = append(n.Ports, v.ports[name]...)
 		n.Tables = append(n.Tables, v.table)
-		for _, p := range v.holders {
+		for _, p := range holders {
 			vteps[p.Name] = p.VTEP
 		}
+		placed = append(placed, v.placed...)
 	}
 	delete(vteps, name)
 	n.Peers = peersOf(vteps)
+	n.Placements = placementsFrom(n.Peers, placed)
 	// Networks are in order of their numbers, and so are routes and tables; the other keys aren't by network.
 	slices.SortFunc(n.Identities, func(a, b plan.Identity) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(n.Ports, func(a, b plan.Port) int { return a.Ref.Compare(b.Ref) })
@@ -107,6 +117,15 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 func share(from, to plan.Node) plan.Node {
 	if slices.Equal(from.Peers, to.Peers) {
 		to.Peers = from.Peers
+	}
+	if slices.Equal(from.Tunnels, to.Tunnels) {
+		to.Tunnels = from.Tunnels
+	}
+	if slices.Equal(from.Hops, to.Hops) {
+		to.Hops = from.Hops
+	}
+	if slices.Equal(from.Placements, to.Placements) {
+		to.Placements = from.Placements
 	}
 	if slices.Equal(from.Routes, to.Routes) {
 		to.Routes = from.Routes
@@ -147,13 +166,10 @@ func within(all []fabric.NetworkID, set map[fabric.NetworkID]bool) []fabric.Netw
 }
 
 func (x *index) planSettings(name fabric.NodeName) plan.Settings {
-	s, vtep := x.settings, x.nodes[name].VTEP
-	overhead := overheadIPv4
-	if vtep.Is6() {
-		overhead = overheadIPv6
-	}
+	s, n := x.settings, x.nodes[name]
 	return plan.Settings{
-		VTEP: vtep, Underlay: vtep, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
-		WorkloadMTU: s.UnderlayMTU - overhead, IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
+		VTEP: x.vtep(n), Underlay: n.VTEP, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
+		WorkloadMTU: MTU(s, n.VTEP), IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
+		Encryption: x.planEncryption(name), StrictIdentity: s.StrictIdentity,
 	}
 }

@@ -1,10 +1,13 @@
 package compile
 
 import (
+	"maps"
 	"net/netip"
 
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // State is everything that plans depend on: the intent, and what the controller allocated for it.
@@ -15,6 +18,10 @@ type State struct {
 	Leases     map[LeaseKey]Lease
 	Bindings   map[fabric.PortRef]fabric.NodeName
 	Nodes      map[fabric.NodeName]NodeState
+	// Failed are the links between nodes whose tunnels are down, by what the nodes measured.
+	Failed map[overlay.Link]bool
+	// Placed says on which nodes there are workloads of an identity, but for declared Ports.
+	Placed map[plan.Placement]bool
 }
 
 // NetworkAlloc is what the controller allocated for a network.
@@ -43,8 +50,18 @@ type Lease struct {
 
 // NodeState is what a node registered.
 type NodeState struct {
+	// VTEP is the address that the node announced: its tunnel address, or its underlay address while tunnels are encrypted.
 	VTEP   netip.Addr    `json:"vtep"`
 	Labels fabric.Labels `json:"labels,omitempty"`
+	// Overlay is the tunnel address that the controller gave the node, for encrypted tunnels.
+	Overlay netip.Addr `json:"overlay,omitzero"`
+	// WireGuard is the node's key, and Next the one that it is about to use; zero for none.
+	WireGuard WireGuard `json:"wireguard,omitzero"`
+	Next      WireGuard `json:"next,omitzero"`
+	// NAT says that other nodes can't reach the node first.
+	NAT bool `json:"nat,omitzero"`
+	// Drained keeps further leases away from the node.
+	Drained bool `json:"drained,omitzero"`
 }
 
 // Change is one step from a State to the next: exactly one part is set.
@@ -58,6 +75,8 @@ type Change struct {
 	Lease    *LeaseChange
 	Binding  *BindingChange
 	Node     *NodeChange
+	Link     *LinkChange
+	Placed   *PlacedChange
 }
 
 // NetworkChange sets what is allocated for a network; nil Alloc frees it.
@@ -88,4 +107,22 @@ type BindingChange struct {
 type NodeChange struct {
 	Name  fabric.NodeName
 	State *NodeState
+}
+
+// LinkChange says that the tunnel of a link is down, or up again.
+type LinkChange struct {
+	Link   overlay.Link
+	Failed bool
+}
+
+// PlacedChange says that a node has workloads of an identity, or none any more.
+type PlacedChange struct {
+	Placement plan.Placement
+	Gone      bool
+}
+
+// Equal reports whether two states of a node say the same.
+func (n NodeState) Equal(o NodeState) bool {
+	return n.VTEP == o.VTEP && n.Overlay == o.Overlay && n.WireGuard == o.WireGuard && n.Next == o.Next &&
+		n.NAT == o.NAT && n.Drained == o.Drained && maps.Equal(n.Labels, o.Labels)
 }

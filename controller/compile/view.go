@@ -36,6 +36,10 @@ type placement struct {
 	hosts []fabric.NodeName
 	// holders are the nodes that routes lead to, in order.
 	holders []plan.Peer
+	// plain says that one of them has no key, in a fabric that encrypts.
+	plain bool
+	// placed says on which nodes the network's identities are, in a fabric that holds nodes to it.
+	placed []plan.Placement
 }
 
 // part names parts of a view.
@@ -72,7 +76,7 @@ func (x *index) view(ref fabric.NetworkRef, old *view, renew part) *view {
 
 // equal reports whether plans made of either view are equal.
 func (v *view) equal(o *view) bool {
-	return slices.Equal(v.hosts, o.hosts) && slices.Equal(v.peers, o.peers) && slices.Equal(v.holders, o.holders) &&
+	return slices.Equal(v.hosts, o.hosts) && slices.Equal(v.peers, o.peers) && slices.Equal(v.holders, o.holders) && v.plain == o.plain && slices.Equal(v.placed, o.placed) &&
 		plan.Diff(v.asPlan(), o.asPlan()).IsEmpty() && maps.EqualFunc(v.ports, o.ports, func(a, b []plan.Port) bool {
 		return plan.Diff(plan.Node{Ports: a}, plan.Node{Ports: b}).IsEmpty()
 	}) && maps.EqualFunc(v.routes.blocks, o.routes.blocks, slices.Equal)
@@ -86,7 +90,7 @@ func (v *view) asPlan() plan.Node {
 func (x *index) declaration(ref fabric.NetworkRef) declaration {
 	declared, alloc := x.intent.Network(ref), x.allocs[ref]
 	d := declaration{peers: x.peers(ref)}
-	d.network = plan.Network{ID: alloc.ID, Ref: ref, Blocks: slices.Clone(alloc.Blocks)}
+	d.network = plan.Network{ID: alloc.ID, Ref: ref, Blocks: slices.Clone(alloc.Blocks), Encrypted: x.requires(ref)}
 	for _, s := range declared.Spec.Subnets {
 		d.network.Subnets = append(d.network.Subnets, plan.Subnet{Name: s.Name, IPv4: s.IPv4, IPv6: s.IPv6, Gateway4: s.Gateway4, Gateway6: s.Gateway6, DNS: s.DNS})
 		for _, p := range s.Prefixes() {
@@ -124,7 +128,7 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 	hosts := make(map[fabric.NodeName]bool)
 	for prefix, l := range x.leases[ref] {
 		if node, ok := x.nodes[l.Node]; ok {
-			leases = append(leases, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: node.VTEP, Lease: true, Subnet: l.Subnet})
+			leases = append(leases, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: x.vtep(node), Lease: true, Subnet: l.Subnet})
 			hosts[l.Node] = true
 		}
 	}
@@ -139,12 +143,14 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 		hosts[name] = true
 		p.ports[name] = append(p.ports[name], planPort(port, network, id))
 		for _, a := range port.Spec.Addresses {
-			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: node.VTEP, Subnet: port.Spec.Subnet})
+			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: x.vtep(node), Subnet: port.Spec.Subnet})
 		}
 	}
 	p.routes = routesOf(leases, fixed)
 	p.hosts = slices.Sorted(maps.Keys(hosts))
 	p.holders = holders(p.routes.merged)
+	p.plain = x.encrypted() && slices.ContainsFunc(p.holders, func(h plan.Peer) bool { return !x.keyed(h.Name) })
+	p.placed = x.placements(ref, p.ports)
 	return p
 }
 

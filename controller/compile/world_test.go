@@ -11,7 +11,9 @@ import (
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // The world of the random histories is small, so that changes meet: two tenants, three networks, four nodes.
@@ -124,6 +126,42 @@ func drawRules(t *rapid.T, egress bool) []topology.Rule {
 	}), 0, 2).Draw(t, "rules")
 }
 
+// drawEncryption draws what a fabric says of tunnels; half of the fabrics have none.
+func drawEncryption(t *rapid.T, s *topology.FabricSpec) {
+	s.StrictIdentity = rapid.Bool().Draw(t, "strict")
+	if rapid.Bool().Draw(t, "plain") {
+		return
+	}
+	s.Encryption = topology.Encryption{Mode: topology.EncryptionWireGuard, Required: rapid.Bool().Draw(t, "required")}
+	gateway := topology.Selector{MatchLabels: fabric.Labels{"role": "gw"}}
+	s.Overlay = rapid.SampledFrom([]topology.Overlay{
+		{}, {Type: topology.OverlayHub, Hub: &topology.HubOverlay{Nodes: []string{"n1"}, Selector: &gateway}},
+		{Type: topology.OverlayZones, Zones: &topology.ZonesOverlay{Label: "zone", Gateways: gateway}},
+		{Type: topology.OverlayLinks, Links: []topology.OverlayLink{{From: "n1", To: "n2"}, {From: "n2", To: "n3"}, {From: "n4", To: "n3"}}},
+	}).Draw(t, "overlay")
+}
+
+// drawNode draws what a node registers; most have keys.
+func drawNode(t *rapid.T, name fabric.NodeName) *compile.NodeState {
+	n := &compile.NodeState{
+		VTEP:   vtep(name, rapid.IntRange(1, 2).Draw(t, "generation")),
+		Labels: rapid.SampledFrom([]fabric.Labels{nil, {"zone": "x"}, {"zone": "x", "role": "gw"}, {"zone": "y", "role": "gw"}}).Draw(t, "nodeLabels"),
+	}
+	if rapid.IntRange(0, 3).Draw(t, "keyless") > 0 {
+		n.Overlay = overlayAddr(name, rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "overlay"))
+		n.WireGuard = compile.WireGuard{Key: fabric.PublicKey{name[1], rapid.Byte().Draw(t, "key")}, Port: rapid.SampledFrom([]uint16{0, 7}).Draw(t, "wgPort")}
+		n.NAT = rapid.IntRange(0, 4).Draw(t, "nat") == 0
+		if rapid.Bool().Draw(t, "rotates") {
+			n.Next = compile.WireGuard{Key: fabric.PublicKey{name[1], 1, 2}}
+		}
+	}
+	return n
+}
+
+func overlayAddr(name fabric.NodeName, generation int) netip.Addr {
+	return netip.AddrFrom4([4]byte{100, 92, byte(generation), name[1] - '0'})
+}
+
 // drawObject draws an object of any kind, of few names each.
 func drawObject(t *rapid.T) *topology.Object {
 	posture := rapid.SampledFrom([]topology.Action{"", topology.Allow, topology.Deny})
@@ -133,6 +171,7 @@ func drawObject(t *rapid.T) *topology.Object {
 		f := &topology.Fabric{Metadata: topology.Metadata{Name: "default"}}
 		f.Spec.UnderlayMTU = rapid.SampledFrom([]int{0, 9000}).Draw(t, "mtu")
 		f.Spec.Posture = posture.Draw(t, "posture")
+		drawEncryption(t, &f.Spec)
 		f.Spec.IgnoredLabels = rapid.SampledFrom([][]string{nil, {"env"}}).Draw(t, "ignored")
 		return object(f)
 	case topology.KindTenant:
@@ -174,7 +213,7 @@ func drawChange(t *rapid.T) compile.Change {
 	gone := rapid.IntRange(0, 3).Draw(t, "gone") == 0
 	ref := rapid.SampledFrom(worldNetworks).Draw(t, "changeNetwork")
 	node := rapid.SampledFrom(worldNodes).Draw(t, "node")
-	switch rapid.IntRange(0, 7).Draw(t, "change") {
+	switch rapid.IntRange(0, 10).Draw(t, "change") {
 	case 0:
 		c := &compile.NetworkChange{Network: ref}
 		if !gone {
@@ -201,9 +240,15 @@ func drawChange(t *rapid.T) compile.Change {
 	case 4:
 		c := &compile.NodeChange{Name: node}
 		if !gone {
-			c.State = &compile.NodeState{VTEP: vtep(node, rapid.IntRange(1, 2).Draw(t, "generation"))}
+			c.State = drawNode(t, node)
 		}
 		return compile.Change{Node: c}
+	case 5:
+		other := rapid.SampledFrom(worldNodes).Draw(t, "end")
+		return compile.Change{Link: &compile.LinkChange{Link: overlay.LinkOf(node, other), Failed: !gone}}
+	case 6:
+		id := alloc(ref, 1).Blocks[0].Base + fabric.Identity(rapid.IntRange(0, 3).Draw(t, "identity"))
+		return compile.Change{Placed: &compile.PlacedChange{Placement: plan.Placement{Node: node, Identity: id}, Gone: gone}}
 	}
 	o := drawObject(t)
 	if gone {
@@ -216,13 +261,14 @@ func emptyState() compile.State {
 	return compile.State{
 		Intent: topology.NewIntent(), Networks: map[fabric.NetworkRef]compile.NetworkAlloc{}, Identities: map[fabric.Identity]compile.IdentityAlloc{},
 		Leases: map[compile.LeaseKey]compile.Lease{}, Bindings: map[fabric.PortRef]fabric.NodeName{}, Nodes: map[fabric.NodeName]compile.NodeState{},
+		Failed: map[overlay.Link]bool{}, Placed: map[plan.Placement]bool{},
 	}
 }
 
 // after is the naive twin of Engine.Apply: the state after changes.
 func after(s compile.State, changes ...compile.Change) compile.State {
 	s.Networks, s.Identities, s.Leases = maps.Clone(s.Networks), maps.Clone(s.Identities), maps.Clone(s.Leases)
-	s.Bindings, s.Nodes = maps.Clone(s.Bindings), maps.Clone(s.Nodes)
+	s.Bindings, s.Nodes, s.Failed, s.Placed = maps.Clone(s.Bindings), maps.Clone(s.Nodes), maps.Clone(s.Failed), maps.Clone(s.Placed)
 	for _, c := range changes {
 		switch {
 		case c.Object != nil:
@@ -237,6 +283,14 @@ func after(s compile.State, changes ...compile.Change) compile.State {
 			set(s.Leases, c.Lease.Key, c.Lease.Lease)
 		case c.Node != nil:
 			set(s.Nodes, c.Node.Name, c.Node.State)
+		case c.Link != nil && c.Link.Failed:
+			s.Failed[c.Link.Link] = true
+		case c.Link != nil:
+			delete(s.Failed, c.Link.Link)
+		case c.Placed != nil && !c.Placed.Gone:
+			s.Placed[c.Placed.Placement] = true
+		case c.Placed != nil:
+			delete(s.Placed, c.Placed.Placement)
 		case c.Binding != nil && c.Binding.Node == "":
 			delete(s.Bindings, c.Binding.Port)
 		case c.Binding != nil:
@@ -271,6 +325,12 @@ func facts(s compile.State) []compile.Change {
 	}
 	for p, node := range s.Bindings {
 		out = append(out, compile.Change{Binding: &compile.BindingChange{Port: p, Node: node}})
+	}
+	for l := range s.Failed {
+		out = append(out, compile.Change{Link: &compile.LinkChange{Link: l, Failed: true}})
+	}
+	for p := range s.Placed {
+		out = append(out, compile.Change{Placed: &compile.PlacedChange{Placement: p}})
 	}
 	for name, n := range s.Nodes {
 		out = append(out, compile.Change{Node: &compile.NodeChange{Name: name, State: &n}})
