@@ -3,6 +3,8 @@ package cli_test
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,7 +28,7 @@ func (f fakeObserve) Inspect(_ context.Context, _ *connect.Request[weftv1.Inspec
 		return nil
 	}
 	for _, res := range []*weftv1.InspectResponse{
-		{Node: "n1", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n")}},
+		{Node: "n1", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n"), Ports: []*weftv1.InspectPort{{Ofport: 1, Name: "tap0"}, {Ofport: 2, Name: "veth1"}}}},
 		{Node: "n2", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n")}},
 		{Node: "n2", Last: true},
 		{Node: "n3", Last: true, Error: "it is not connected"},
@@ -37,4 +39,23 @@ func (f fakeObserve) Inspect(_ context.Context, _ *connect.Request[weftv1.Inspec
 		}
 	}
 	return nil
+}
+
+// Trace drops what goes to port 22, and delivers the rest, as Open vSwitch tells it.
+func (f fakeObserve) Trace(_ context.Context, req *connect.Request[weftv1.TraceRequest], stream *connect.ServerStream[weftv1.TraceResponse]) error {
+	for i, p := range req.Msg.GetPackets() {
+		text := "Flow: " + p.GetPacket() + "\n\nbridge(\"br-int\")\n----------------\n 0. in_port=2,dl_src=02:00:00:00:00:02, priority 100, cookie 0x7701000500000002\n    resubmit(,10)\n"
+		if strings.Contains(p.GetPacket(), "tcp_dst=22") {
+			text += "65. priority 0, cookie 0x7701011f00000007\n    drop\n\nFinal flow: unchanged\nMegaflow: recirc_id=0\nDatapath actions: drop\n"
+		} else {
+			text += "68. reg8=0x7, priority 1, cookie 0x7701000a00000007\n80. reg0=0, priority 1, cookie 0x7701000100000000\n    output:NXM_NX_REG5[]\n     -> output port is 1\n\nDatapath actions: 1\n"
+		}
+		if err := stream.Send(&weftv1.TraceResponse{Node: req.Msg.GetNode(), Part: &weftv1.TracePart{Index: uint32(i), Text: text}}); err != nil {
+			return err
+		}
+	}
+	if req.Msg.GetNode() != "n1" {
+		return fmt.Errorf("node %s was asked", req.Msg.GetNode())
+	}
+	return stream.Send(&weftv1.TraceResponse{Node: req.Msg.GetNode(), Last: true})
 }
