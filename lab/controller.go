@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
@@ -82,7 +84,14 @@ func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 		"--vtep", n.VTEP.String(),
 		// The tunnels of the userspace datapath are what br-ul is for; it is there on every kernel.
 		"--datapath", "netdev",
+		"--wireguard-device", r.wireguardDevice(n),
 	}})
+}
+
+// wireguardDevice names a node's WireGuard device: its control socket is in a directory that all labs share.
+func (r *Record) wireguardDevice(n Node) string {
+	sum := sha256.Sum256([]byte(r.Name + "/" + string(n.Name)))
+	return "wg-" + hex.EncodeToString(sum[:5])
 }
 
 // apply stores the topology through the API.

@@ -16,7 +16,7 @@ import (
 )
 
 // DefaultBridge is the bridge that has the tunnel address where vswitchd forwards packets.
-const DefaultBridge = "br-vtep"
+const DefaultBridge = "weft-vtep"
 
 // DefaultDevice is the WireGuard device's name.
 const DefaultDevice = "weft-wg"

@@ -107,10 +107,10 @@ func startNode(t *testing.T, index int) *node {
 	}
 	name := filepath.Base(n.Namespace)
 	n.device = "wt" + strings.TrimPrefix(name, "weft-test-")
-	n.VSCtl(t, "add-br", "br-vtep", "--", "set", "bridge", "br-vtep", "datapath_type=netdev", "fail_mode=standalone",
+	n.VSCtl(t, "add-br", "weft-vtep", "--", "set", "bridge", "weft-vtep", "datapath_type=netdev", "fail_mode=standalone",
 		"other_config:hwaddr="+wireguard.BridgeMAC(n.vtep).String())
 	h := host.New(n.Namespace)
-	if err := h.SetAddresses("br-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits())}, mtu); err != nil {
+	if err := h.SetAddresses("weft-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits())}, mtu); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("ip", "netns", "exec", name, os.Args[0], n.vtep.String())
@@ -135,7 +135,7 @@ func startNode(t *testing.T, index int) *node {
 	if !n.out.Scan() {
 		t.Fatal("the device didn't start")
 	}
-	n.VSCtl(t, "add-port", "br-vtep", n.device)
+	n.VSCtl(t, "add-port", "weft-vtep", n.device)
 	if n.control, err = wireguard.Open(n.device); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weftfabric/weft/agent"
 	"github.com/weftfabric/weft/agent/host"
+	"github.com/weftfabric/weft/agent/overlay"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/socket"
 	"github.com/weftfabric/weft/agent/uplink"
@@ -44,6 +45,9 @@ type options struct {
 	stateDir, socket           string
 	ovsdb, ovsRunDir, datapath string
 	logLevel                   string
+	wireguardDevice            string
+	wireguardPort              uint16
+	behindNAT                  bool
 }
 
 func command() *cobra.Command {
@@ -80,6 +84,9 @@ forwarding.`,
 	f.StringVar(&o.ovsdb, "ovsdb", ovs.DefaultDatabase, "Open vSwitch's database")
 	f.StringVar(&o.ovsRunDir, "ovs-rundir", "/run/openvswitch", "Open vSwitch's run directory")
 	f.StringVar(&o.datapath, "datapath", "auto", "who forwards packets: auto, system (the kernel) or netdev (vswitchd)")
+	f.StringVar(&o.wireguardDevice, "wireguard-device", overlay.DefaultDevice, "name of the WireGuard device; unique on the machine, in all network namespaces")
+	f.Uint16Var(&o.wireguardPort, "wireguard-port", 0, "UDP port of WireGuard (default: what the fabric says)")
+	f.BoolVar(&o.behindNAT, "nat", false, "other nodes can't reach this one's address: it speaks to them first, and keeps that alive")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -131,12 +138,18 @@ func run(ctx context.Context, s settings) error {
 	defer controller.Close()
 	db := ovs.New(ovs.Config{Database: s.ovsdb, Bridge: ovs.DefaultBridge, Logger: s.log})
 	dialer := ovs.Dialer{RunDir: s.ovsRunDir, Bridge: ovs.DefaultBridge}
+	way, err := newWay(s)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer way.close()
 	a := agent.New(agent.Config{
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), Database: db, Links: host.New(""), Controller: controller,
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch:         dialer,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
+		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
 	return together(ctx,
@@ -144,6 +157,7 @@ func run(ctx context.Context, s settings) error {
 		db.Run,
 		func(ctx context.Context) error { return socket.Serve(ctx, listener, a.Handle, s.log) },
 		func(ctx context.Context) error { return member.Run(ctx, controller) },
+		way.run,
 		func(ctx context.Context) error { controller.TakeQuestions(ctx, a.Answer, s.log); return nil },
 	)
 }
