@@ -47,9 +47,10 @@ type Conn struct {
 
 	portChanged chan struct{} // ports has something
 
-	nextBundle atomic.Uint32
-	packetIns  chan PacketIn
-	dropped    atomic.Uint64
+	nextBundle  atomic.Uint32
+	packetIns   chan PacketIn
+	flowChanges chan struct{} // of one place
+	dropped     atomic.Uint64
 }
 
 // call is a request that waits for its replies: those whose xid is from first to last. The reader calls
@@ -75,15 +76,16 @@ func Dial(ctx context.Context, socketPath string) (*Conn, error) {
 // start agrees on the version over a new connection, and starts the goroutines.
 func start(ctx context.Context, nc net.Conn, path string) (*Conn, error) {
 	c := &Conn{
-		nc:        nc,
-		path:      path,
-		write:     make(chan []byte, writeQueue),
-		echoes:    make(chan []byte, echoQueue),
-		done:      make(chan struct{}),
-		nextXID:   1,
-		calls:     make(map[*call]struct{}),
-		packetIns: make(chan PacketIn, packetInQueue),
-		ports:     make(map[uint32]PortChange),
+		nc:          nc,
+		path:        path,
+		write:       make(chan []byte, writeQueue),
+		echoes:      make(chan []byte, echoQueue),
+		done:        make(chan struct{}),
+		nextXID:     1,
+		calls:       make(map[*call]struct{}),
+		packetIns:   make(chan PacketIn, packetInQueue),
+		flowChanges: make(chan struct{}, 1),
+		ports:       make(map[uint32]PortChange),
 
 		portChanged: make(chan struct{}, 1),
 	}
@@ -232,6 +234,10 @@ func (c *Conn) dispatch(m message) {
 		return
 	case msgPortStatus:
 		c.receivePortStatus(m.body)
+		return
+	}
+	if m.kind == msgMultipartReply && m.xid == 0 {
+		c.receiveFlowUpdates(m.body)
 		return
 	}
 	c.mu.Lock()
