@@ -1467,7 +1467,15 @@ type NodeInfo struct {
 	PlannedRevision  uint64                 `protobuf:"varint,6,opt,name=planned_revision,json=plannedRevision,proto3" json:"planned_revision,omitempty"`    // at which the node's plan last changed
 	EnforcedRevision uint64                 `protobuf:"varint,7,opt,name=enforced_revision,json=enforcedRevision,proto3" json:"enforced_revision,omitempty"` // acknowledged by the node
 	Report           *NodeReport            `protobuf:"bytes,8,opt,name=report,proto3" json:"report,omitempty"`
-	Leases           []string               `protobuf:"bytes,9,rep,name=leases,proto3" json:"leases,omitempty"` // "tenant/network 10.0.0.64/26"
+	Leases           []string               `protobuf:"bytes,9,rep,name=leases,proto3" json:"leases,omitempty"`      // "tenant/network 10.0.0.64/26"
+	Underlay         string                 `protobuf:"bytes,20,opt,name=underlay,proto3" json:"underlay,omitempty"` // the address that the node announced; vtep is another one while tunnels are encrypted
+	Keyed            bool                   `protobuf:"varint,21,opt,name=keyed,proto3" json:"keyed,omitempty"`      // it has registered a WireGuard key
+	Nat              bool                   `protobuf:"varint,22,opt,name=nat,proto3" json:"nat,omitempty"`
+	Drained          bool                   `protobuf:"varint,23,opt,name=drained,proto3" json:"drained,omitempty"`
+	Relay            bool                   `protobuf:"varint,24,opt,name=relay,proto3" json:"relay,omitempty"` // it forwards for others
+	Tunnels          uint32                 `protobuf:"varint,25,opt,name=tunnels,proto3" json:"tunnels,omitempty"`
+	FailedTunnels    uint32                 `protobuf:"varint,26,opt,name=failed_tunnels,json=failedTunnels,proto3" json:"failed_tunnels,omitempty"` // that lead over a relay, or nowhere
+	ReclaimedAt      *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=reclaimed_at,json=reclaimedAt,proto3" json:"reclaimed_at,omitempty"`        // when what it holds is freed, unless it comes back; absent while it is connected
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1561,6 +1569,62 @@ func (x *NodeInfo) GetReport() *NodeReport {
 func (x *NodeInfo) GetLeases() []string {
 	if x != nil {
 		return x.Leases
+	}
+	return nil
+}
+
+func (x *NodeInfo) GetUnderlay() string {
+	if x != nil {
+		return x.Underlay
+	}
+	return ""
+}
+
+func (x *NodeInfo) GetKeyed() bool {
+	if x != nil {
+		return x.Keyed
+	}
+	return false
+}
+
+func (x *NodeInfo) GetNat() bool {
+	if x != nil {
+		return x.Nat
+	}
+	return false
+}
+
+func (x *NodeInfo) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
+func (x *NodeInfo) GetRelay() bool {
+	if x != nil {
+		return x.Relay
+	}
+	return false
+}
+
+func (x *NodeInfo) GetTunnels() uint32 {
+	if x != nil {
+		return x.Tunnels
+	}
+	return 0
+}
+
+func (x *NodeInfo) GetFailedTunnels() uint32 {
+	if x != nil {
+		return x.FailedTunnels
+	}
+	return 0
+}
+
+func (x *NodeInfo) GetReclaimedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReclaimedAt
 	}
 	return nil
 }
@@ -2465,6 +2529,126 @@ func (x *BackupResponse) GetData() []byte {
 	return nil
 }
 
+type DrainNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Undo          bool                   `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeRequest) Reset() {
+	*x = DrainNodeRequest{}
+	mi := &file_weft_v1_intent_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeRequest) ProtoMessage() {}
+
+func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
+func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *DrainNodeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainNodeRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+type DrainNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Attachments   []*Attachment          `protobuf:"bytes,2,rep,name=attachments,proto3" json:"attachments,omitempty"` // by the node's last report
+	Ports         []string               `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`             // declared Ports that are bound there, tenant/name
+	Leases        []string               `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`           // "tenant/network 10.0.0.64/26"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeResponse) Reset() {
+	*x = DrainNodeResponse{}
+	mi := &file_weft_v1_intent_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeResponse) ProtoMessage() {}
+
+func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
+func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *DrainNodeResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *DrainNodeResponse) GetAttachments() []*Attachment {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *DrainNodeResponse) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *DrainNodeResponse) GetLeases() []string {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
 var File_weft_v1_intent_proto protoreflect.FileDescriptor
 
 const file_weft_v1_intent_proto_rawDesc = "" +
@@ -2570,7 +2754,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x10ListNodesRequest\"X\n" +
 	"\x11ListNodesResponse\x12'\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x11.weft.v1.NodeInfoR\x05nodes\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\x98\x03\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\x8c\x05\n" +
 	"\bNodeInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04vtep\x18\x02 \x01(\tR\x04vtep\x125\n" +
@@ -2580,7 +2764,15 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x10planned_revision\x18\x06 \x01(\x04R\x0fplannedRevision\x12+\n" +
 	"\x11enforced_revision\x18\a \x01(\x04R\x10enforcedRevision\x12+\n" +
 	"\x06report\x18\b \x01(\v2\x13.weft.v1.NodeReportR\x06report\x12\x16\n" +
-	"\x06leases\x18\t \x03(\tR\x06leases\x1a9\n" +
+	"\x06leases\x18\t \x03(\tR\x06leases\x12\x1a\n" +
+	"\bunderlay\x18\x14 \x01(\tR\bunderlay\x12\x14\n" +
+	"\x05keyed\x18\x15 \x01(\bR\x05keyed\x12\x10\n" +
+	"\x03nat\x18\x16 \x01(\bR\x03nat\x12\x18\n" +
+	"\adrained\x18\x17 \x01(\bR\adrained\x12\x14\n" +
+	"\x05relay\x18\x18 \x01(\bR\x05relay\x12\x18\n" +
+	"\atunnels\x18\x19 \x01(\rR\atunnels\x12%\n" +
+	"\x0efailed_tunnels\x18\x1a \x01(\rR\rfailedTunnels\x12=\n" +
+	"\freclaimed_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\vreclaimedAt\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf4\x02\n" +
@@ -2650,7 +2842,15 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\tanswering\x18\x05 \x01(\bR\tanswering\"\x0f\n" +
 	"\rBackupRequest\"$\n" +
 	"\x0eBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xb0\x06\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\":\n" +
+	"\x10DrainNodeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"\x94\x01\n" +
+	"\x11DrainNodeResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x125\n" +
+	"\vattachments\x18\x02 \x03(\v2\x13.weft.v1.AttachmentR\vattachments\x12\x14\n" +
+	"\x05ports\x18\x03 \x03(\tR\x05ports\x12\x16\n" +
+	"\x06leases\x18\x04 \x03(\tR\x06leases2\xfc\a\n" +
 	"\rIntentService\x126\n" +
 	"\x05Apply\x12\x15.weft.v1.ApplyRequest\x1a\x16.weft.v1.ApplyResponse\x123\n" +
 	"\x04Plan\x12\x14.weft.v1.PlanRequest\x1a\x15.weft.v1.PlanResponse\x120\n" +
@@ -2660,7 +2860,10 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x05Watch\x12\x15.weft.v1.WatchRequest\x1a\x16.weft.v1.WatchResponse0\x01\x12B\n" +
 	"\tListNodes\x12\x19.weft.v1.ListNodesRequest\x1a\x1a.weft.v1.ListNodesResponse\x12E\n" +
 	"\n" +
-	"DeleteNode\x12\x1a.weft.v1.DeleteNodeRequest\x1a\x1b.weft.v1.DeleteNodeResponse\x12H\n" +
+	"DeleteNode\x12\x1a.weft.v1.DeleteNodeRequest\x1a\x1b.weft.v1.DeleteNodeResponse\x12B\n" +
+	"\tDrainNode\x12\x19.weft.v1.DrainNodeRequest\x1a\x1a.weft.v1.DrainNodeResponse\x12<\n" +
+	"\aOverlay\x12\x17.weft.v1.OverlayRequest\x1a\x18.weft.v1.OverlayResponse\x12H\n" +
+	"\vOverlayPath\x12\x1b.weft.v1.OverlayPathRequest\x1a\x1c.weft.v1.OverlayPathResponse\x12H\n" +
 	"\vCreateToken\x12\x1b.weft.v1.CreateTokenRequest\x1a\x1c.weft.v1.CreateTokenResponse\x12E\n" +
 	"\n" +
 	"ListTokens\x12\x1a.weft.v1.ListTokensRequest\x1a\x1b.weft.v1.ListTokensResponse\x12H\n" +
@@ -2681,7 +2884,7 @@ func file_weft_v1_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_weft_v1_intent_proto_goTypes = []any{
 	(Problem_Severity)(0),         // 0: weft.v1.Problem.Severity
 	(Change_Verb)(0),              // 1: weft.v1.Change.Verb
@@ -2724,11 +2927,17 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	(*ControllerInfo)(nil),        // 38: weft.v1.ControllerInfo
 	(*BackupRequest)(nil),         // 39: weft.v1.BackupRequest
 	(*BackupResponse)(nil),        // 40: weft.v1.BackupResponse
-	nil,                           // 41: weft.v1.NodeInfo.LabelsEntry
-	nil,                           // 42: weft.v1.NodeReport.DropsEntry
-	nil,                           // 43: weft.v1.Attachment.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
-	(*WireGuardReport)(nil),       // 45: weft.v1.WireGuardReport
+	(*DrainNodeRequest)(nil),      // 41: weft.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),     // 42: weft.v1.DrainNodeResponse
+	nil,                           // 43: weft.v1.NodeInfo.LabelsEntry
+	nil,                           // 44: weft.v1.NodeReport.DropsEntry
+	nil,                           // 45: weft.v1.Attachment.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*WireGuardReport)(nil),       // 47: weft.v1.WireGuardReport
+	(*OverlayRequest)(nil),        // 48: weft.v1.OverlayRequest
+	(*OverlayPathRequest)(nil),    // 49: weft.v1.OverlayPathRequest
+	(*OverlayResponse)(nil),       // 50: weft.v1.OverlayResponse
+	(*OverlayPathResponse)(nil),   // 51: weft.v1.OverlayPathResponse
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -2753,49 +2962,57 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	1,  // 19: weft.v1.WatchResponse.verb:type_name -> weft.v1.Change.Verb
 	12, // 20: weft.v1.WatchResponse.object:type_name -> weft.v1.Object
 	24, // 21: weft.v1.ListNodesResponse.nodes:type_name -> weft.v1.NodeInfo
-	41, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
-	44, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
+	43, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
+	46, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
 	25, // 24: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
-	26, // 25: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
-	42, // 26: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
-	45, // 27: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
-	43, // 28: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	44, // 29: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	33, // 30: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	44, // 31: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	38, // 32: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
-	44, // 33: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
-	5,  // 34: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 35: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	14, // 36: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	16, // 37: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	18, // 38: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	20, // 39: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	22, // 40: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	27, // 41: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	29, // 42: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	31, // 43: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	34, // 44: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	36, // 45: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	39, // 46: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
-	6,  // 47: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 48: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	15, // 49: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	17, // 50: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	19, // 51: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	21, // 52: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	23, // 53: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	28, // 54: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	30, // 55: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	32, // 56: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	35, // 57: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	37, // 58: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	40, // 59: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
-	47, // [47:60] is the sub-list for method output_type
-	34, // [34:47] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	46, // 25: weft.v1.NodeInfo.reclaimed_at:type_name -> google.protobuf.Timestamp
+	26, // 26: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
+	44, // 27: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
+	47, // 28: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
+	45, // 29: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	46, // 30: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	33, // 31: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
+	46, // 32: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	38, // 33: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	46, // 34: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	26, // 35: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
+	5,  // 36: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 37: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	14, // 38: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	16, // 39: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	18, // 40: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	20, // 41: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	22, // 42: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	27, // 43: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	41, // 44: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
+	48, // 45: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
+	49, // 46: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
+	29, // 47: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	31, // 48: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	34, // 49: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	36, // 50: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	39, // 51: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 52: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 53: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	15, // 54: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	17, // 55: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	19, // 56: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	21, // 57: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	23, // 58: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	28, // 59: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	42, // 60: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
+	50, // 61: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
+	51, // 62: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
+	30, // 63: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	32, // 64: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	35, // 65: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	37, // 66: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	40, // 67: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	52, // [52:68] is the sub-list for method output_type
+	36, // [36:52] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -2810,7 +3027,7 @@ func file_weft_v1_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_intent_proto_rawDesc), len(file_weft_v1_intent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -267,6 +267,567 @@ func (x *TunnelHealth) GetSentBytes() uint64 {
 	return 0
 }
 
+type OverlayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"` // only these; empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayRequest) Reset() {
+	*x = OverlayRequest{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayRequest) ProtoMessage() {}
+
+func (x *OverlayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayRequest.ProtoReflect.Descriptor instead.
+func (*OverlayRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OverlayRequest) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type OverlayResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // mesh, hub, zones or links
+	Encrypted     bool                   `protobuf:"varint,3,opt,name=encrypted,proto3" json:"encrypted,omitempty"`
+	Required      bool                   `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
+	Vteps         string                 `protobuf:"bytes,5,opt,name=vteps,proto3" json:"vteps,omitempty"`
+	Nodes         []*OverlayNode         `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"` // why the overlay doesn't join all nodes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayResponse) Reset() {
+	*x = OverlayResponse{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayResponse) ProtoMessage() {}
+
+func (x *OverlayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayResponse.ProtoReflect.Descriptor instead.
+func (*OverlayResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OverlayResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *OverlayResponse) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *OverlayResponse) GetEncrypted() bool {
+	if x != nil {
+		return x.Encrypted
+	}
+	return false
+}
+
+func (x *OverlayResponse) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *OverlayResponse) GetVteps() string {
+	if x != nil {
+		return x.Vteps
+	}
+	return ""
+}
+
+func (x *OverlayResponse) GetNodes() []*OverlayNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *OverlayResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+// OverlayNode is a node's share of the overlay.
+type OverlayNode struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Vtep           string                 `protobuf:"bytes,2,opt,name=vtep,proto3" json:"vtep,omitempty"`
+	Underlay       string                 `protobuf:"bytes,3,opt,name=underlay,proto3" json:"underlay,omitempty"`
+	Key            []byte                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"` // empty: none
+	Rotating       bool                   `protobuf:"varint,5,opt,name=rotating,proto3" json:"rotating,omitempty"`
+	Nat            bool                   `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"`
+	Relay          bool                   `protobuf:"varint,7,opt,name=relay,proto3" json:"relay,omitempty"`
+	Zone           string                 `protobuf:"bytes,8,opt,name=zone,proto3" json:"zone,omitempty"`
+	Peers          []string               `protobuf:"bytes,9,rep,name=peers,proto3" json:"peers,omitempty"` // whom it shares a network or a peering with
+	Tunnels        []*OverlayTunnel       `protobuf:"bytes,10,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	Hops           []*OverlayHop          `protobuf:"bytes,11,rep,name=hops,proto3" json:"hops,omitempty"`
+	Implementation string                 `protobuf:"bytes,12,opt,name=implementation,proto3" json:"implementation,omitempty"` // of WireGuard, as the node reports it
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *OverlayNode) Reset() {
+	*x = OverlayNode{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayNode) ProtoMessage() {}
+
+func (x *OverlayNode) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayNode.ProtoReflect.Descriptor instead.
+func (*OverlayNode) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OverlayNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OverlayNode) GetVtep() string {
+	if x != nil {
+		return x.Vtep
+	}
+	return ""
+}
+
+func (x *OverlayNode) GetUnderlay() string {
+	if x != nil {
+		return x.Underlay
+	}
+	return ""
+}
+
+func (x *OverlayNode) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *OverlayNode) GetRotating() bool {
+	if x != nil {
+		return x.Rotating
+	}
+	return false
+}
+
+func (x *OverlayNode) GetNat() bool {
+	if x != nil {
+		return x.Nat
+	}
+	return false
+}
+
+func (x *OverlayNode) GetRelay() bool {
+	if x != nil {
+		return x.Relay
+	}
+	return false
+}
+
+func (x *OverlayNode) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *OverlayNode) GetPeers() []string {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *OverlayNode) GetTunnels() []*OverlayTunnel {
+	if x != nil {
+		return x.Tunnels
+	}
+	return nil
+}
+
+func (x *OverlayNode) GetHops() []*OverlayHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+func (x *OverlayNode) GetImplementation() string {
+	if x != nil {
+		return x.Implementation
+	}
+	return ""
+}
+
+type OverlayTunnel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Failed        bool                   `protobuf:"varint,2,opt,name=failed,proto3" json:"failed,omitempty"` // packets avoid it
+	Health        *TunnelHealth          `protobuf:"bytes,3,opt,name=health,proto3" json:"health,omitempty"`  // as this end measures it; absent: not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayTunnel) Reset() {
+	*x = OverlayTunnel{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayTunnel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayTunnel) ProtoMessage() {}
+
+func (x *OverlayTunnel) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayTunnel.ProtoReflect.Descriptor instead.
+func (*OverlayTunnel) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OverlayTunnel) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *OverlayTunnel) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+func (x *OverlayTunnel) GetHealth() *TunnelHealth {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
+type OverlayHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Via           string                 `protobuf:"bytes,2,opt,name=via,proto3" json:"via,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayHop) Reset() {
+	*x = OverlayHop{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayHop) ProtoMessage() {}
+
+func (x *OverlayHop) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayHop.ProtoReflect.Descriptor instead.
+func (*OverlayHop) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OverlayHop) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *OverlayHop) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+type OverlayPathRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayPathRequest) Reset() {
+	*x = OverlayPathRequest{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayPathRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayPathRequest) ProtoMessage() {}
+
+func (x *OverlayPathRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayPathRequest.ProtoReflect.Descriptor instead.
+func (*OverlayPathRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *OverlayPathRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *OverlayPathRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type OverlayPathResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Encrypted     bool                   `protobuf:"varint,2,opt,name=encrypted,proto3" json:"encrypted,omitempty"`
+	Steps         []*OverlayStep         `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`     // one for each tunnel, in order
+	Problem       string                 `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"` // why the way ends before its goal; empty: it doesn't
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayPathResponse) Reset() {
+	*x = OverlayPathResponse{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayPathResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayPathResponse) ProtoMessage() {}
+
+func (x *OverlayPathResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayPathResponse.ProtoReflect.Descriptor instead.
+func (*OverlayPathResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OverlayPathResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *OverlayPathResponse) GetEncrypted() bool {
+	if x != nil {
+		return x.Encrypted
+	}
+	return false
+}
+
+func (x *OverlayPathResponse) GetSteps() []*OverlayStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *OverlayPathResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type OverlayStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Health        *TunnelHealth          `protobuf:"bytes,3,opt,name=health,proto3" json:"health,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverlayStep) Reset() {
+	*x = OverlayStep{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverlayStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverlayStep) ProtoMessage() {}
+
+func (x *OverlayStep) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverlayStep.ProtoReflect.Descriptor instead.
+func (*OverlayStep) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OverlayStep) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *OverlayStep) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *OverlayStep) GetHealth() *TunnelHealth {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
 var File_weft_v1_overlay_proto protoreflect.FileDescriptor
 
 const file_weft_v1_overlay_proto_rawDesc = "" +
@@ -296,7 +857,51 @@ const file_weft_v1_overlay_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSTATE_UP\x10\x01\x12\x0e\n" +
 	"\n" +
-	"STATE_DOWN\x10\x02B7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
+	"STATE_DOWN\x10\x02\"&\n" +
+	"\x0eOverlayRequest\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"\xd9\x01\n" +
+	"\x0fOverlayResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1c\n" +
+	"\tencrypted\x18\x03 \x01(\bR\tencrypted\x12\x1a\n" +
+	"\brequired\x18\x04 \x01(\bR\brequired\x12\x14\n" +
+	"\x05vteps\x18\x05 \x01(\tR\x05vteps\x12*\n" +
+	"\x05nodes\x18\x06 \x03(\v2\x14.weft.v1.OverlayNodeR\x05nodes\x12\x1a\n" +
+	"\bproblems\x18\a \x03(\tR\bproblems\"\xd4\x02\n" +
+	"\vOverlayNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04vtep\x18\x02 \x01(\tR\x04vtep\x12\x1a\n" +
+	"\bunderlay\x18\x03 \x01(\tR\bunderlay\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\x12\x1a\n" +
+	"\brotating\x18\x05 \x01(\bR\brotating\x12\x10\n" +
+	"\x03nat\x18\x06 \x01(\bR\x03nat\x12\x14\n" +
+	"\x05relay\x18\a \x01(\bR\x05relay\x12\x12\n" +
+	"\x04zone\x18\b \x01(\tR\x04zone\x12\x14\n" +
+	"\x05peers\x18\t \x03(\tR\x05peers\x120\n" +
+	"\atunnels\x18\n" +
+	" \x03(\v2\x16.weft.v1.OverlayTunnelR\atunnels\x12'\n" +
+	"\x04hops\x18\v \x03(\v2\x13.weft.v1.OverlayHopR\x04hops\x12&\n" +
+	"\x0eimplementation\x18\f \x01(\tR\x0eimplementation\"j\n" +
+	"\rOverlayTunnel\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06failed\x18\x02 \x01(\bR\x06failed\x12-\n" +
+	"\x06health\x18\x03 \x01(\v2\x15.weft.v1.TunnelHealthR\x06health\"2\n" +
+	"\n" +
+	"OverlayHop\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
+	"\x03via\x18\x02 \x01(\tR\x03via\"8\n" +
+	"\x12OverlayPathRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\x95\x01\n" +
+	"\x13OverlayPathResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1c\n" +
+	"\tencrypted\x18\x02 \x01(\bR\tencrypted\x12*\n" +
+	"\x05steps\x18\x03 \x03(\v2\x14.weft.v1.OverlayStepR\x05steps\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\"`\n" +
+	"\vOverlayStep\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12-\n" +
+	"\x06health\x18\x03 \x01(\v2\x15.weft.v1.TunnelHealthR\x06healthB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
 
 var (
 	file_weft_v1_overlay_proto_rawDescOnce sync.Once
@@ -311,24 +916,38 @@ func file_weft_v1_overlay_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_overlay_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_weft_v1_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_weft_v1_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_weft_v1_overlay_proto_goTypes = []any{
 	(TunnelHealth_State)(0),       // 0: weft.v1.TunnelHealth.State
 	(*WireGuardReport)(nil),       // 1: weft.v1.WireGuardReport
 	(*TunnelHealth)(nil),          // 2: weft.v1.TunnelHealth
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*OverlayRequest)(nil),        // 3: weft.v1.OverlayRequest
+	(*OverlayResponse)(nil),       // 4: weft.v1.OverlayResponse
+	(*OverlayNode)(nil),           // 5: weft.v1.OverlayNode
+	(*OverlayTunnel)(nil),         // 6: weft.v1.OverlayTunnel
+	(*OverlayHop)(nil),            // 7: weft.v1.OverlayHop
+	(*OverlayPathRequest)(nil),    // 8: weft.v1.OverlayPathRequest
+	(*OverlayPathResponse)(nil),   // 9: weft.v1.OverlayPathResponse
+	(*OverlayStep)(nil),           // 10: weft.v1.OverlayStep
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_weft_v1_overlay_proto_depIdxs = []int32{
-	3, // 0: weft.v1.WireGuardReport.key_since:type_name -> google.protobuf.Timestamp
-	2, // 1: weft.v1.WireGuardReport.tunnels:type_name -> weft.v1.TunnelHealth
-	0, // 2: weft.v1.TunnelHealth.state:type_name -> weft.v1.TunnelHealth.State
-	3, // 3: weft.v1.TunnelHealth.since:type_name -> google.protobuf.Timestamp
-	3, // 4: weft.v1.TunnelHealth.handshake:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	11, // 0: weft.v1.WireGuardReport.key_since:type_name -> google.protobuf.Timestamp
+	2,  // 1: weft.v1.WireGuardReport.tunnels:type_name -> weft.v1.TunnelHealth
+	0,  // 2: weft.v1.TunnelHealth.state:type_name -> weft.v1.TunnelHealth.State
+	11, // 3: weft.v1.TunnelHealth.since:type_name -> google.protobuf.Timestamp
+	11, // 4: weft.v1.TunnelHealth.handshake:type_name -> google.protobuf.Timestamp
+	5,  // 5: weft.v1.OverlayResponse.nodes:type_name -> weft.v1.OverlayNode
+	6,  // 6: weft.v1.OverlayNode.tunnels:type_name -> weft.v1.OverlayTunnel
+	7,  // 7: weft.v1.OverlayNode.hops:type_name -> weft.v1.OverlayHop
+	2,  // 8: weft.v1.OverlayTunnel.health:type_name -> weft.v1.TunnelHealth
+	10, // 9: weft.v1.OverlayPathResponse.steps:type_name -> weft.v1.OverlayStep
+	2,  // 10: weft.v1.OverlayStep.health:type_name -> weft.v1.TunnelHealth
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_overlay_proto_init() }
@@ -342,7 +961,7 @@ func file_weft_v1_overlay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_overlay_proto_rawDesc), len(file_weft_v1_overlay_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,6 +52,13 @@ const (
 	// IntentServiceDeleteNodeProcedure is the fully-qualified name of the IntentService's DeleteNode
 	// RPC.
 	IntentServiceDeleteNodeProcedure = "/weft.v1.IntentService/DeleteNode"
+	// IntentServiceDrainNodeProcedure is the fully-qualified name of the IntentService's DrainNode RPC.
+	IntentServiceDrainNodeProcedure = "/weft.v1.IntentService/DrainNode"
+	// IntentServiceOverlayProcedure is the fully-qualified name of the IntentService's Overlay RPC.
+	IntentServiceOverlayProcedure = "/weft.v1.IntentService/Overlay"
+	// IntentServiceOverlayPathProcedure is the fully-qualified name of the IntentService's OverlayPath
+	// RPC.
+	IntentServiceOverlayPathProcedure = "/weft.v1.IntentService/OverlayPath"
 	// IntentServiceCreateTokenProcedure is the fully-qualified name of the IntentService's CreateToken
 	// RPC.
 	IntentServiceCreateTokenProcedure = "/weft.v1.IntentService/CreateToken"
@@ -81,6 +88,12 @@ type IntentServiceClient interface {
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	DeleteNode(context.Context, *connect.Request[v1.DeleteNodeRequest]) (*connect.Response[v1.DeleteNodeResponse], error)
+	// DrainNode keeps further workloads away from a node, or lets them come again, and says what is there.
+	DrainNode(context.Context, *connect.Request[v1.DrainNodeRequest]) (*connect.Response[v1.DrainNodeResponse], error)
+	// Overlay says which tunnels there are, and what leads over relays.
+	Overlay(context.Context, *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error)
+	// OverlayPath says which way packets take from one node to another.
+	OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error)
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
@@ -150,6 +163,24 @@ func NewIntentServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(intentServiceMethods.ByName("DeleteNode")),
 			connect.WithClientOptions(opts...),
 		),
+		drainNode: connect.NewClient[v1.DrainNodeRequest, v1.DrainNodeResponse](
+			httpClient,
+			baseURL+IntentServiceDrainNodeProcedure,
+			connect.WithSchema(intentServiceMethods.ByName("DrainNode")),
+			connect.WithClientOptions(opts...),
+		),
+		overlay: connect.NewClient[v1.OverlayRequest, v1.OverlayResponse](
+			httpClient,
+			baseURL+IntentServiceOverlayProcedure,
+			connect.WithSchema(intentServiceMethods.ByName("Overlay")),
+			connect.WithClientOptions(opts...),
+		),
+		overlayPath: connect.NewClient[v1.OverlayPathRequest, v1.OverlayPathResponse](
+			httpClient,
+			baseURL+IntentServiceOverlayPathProcedure,
+			connect.WithSchema(intentServiceMethods.ByName("OverlayPath")),
+			connect.WithClientOptions(opts...),
+		),
 		createToken: connect.NewClient[v1.CreateTokenRequest, v1.CreateTokenResponse](
 			httpClient,
 			baseURL+IntentServiceCreateTokenProcedure,
@@ -193,6 +224,9 @@ type intentServiceClient struct {
 	watch       *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	listNodes   *connect.Client[v1.ListNodesRequest, v1.ListNodesResponse]
 	deleteNode  *connect.Client[v1.DeleteNodeRequest, v1.DeleteNodeResponse]
+	drainNode   *connect.Client[v1.DrainNodeRequest, v1.DrainNodeResponse]
+	overlay     *connect.Client[v1.OverlayRequest, v1.OverlayResponse]
+	overlayPath *connect.Client[v1.OverlayPathRequest, v1.OverlayPathResponse]
 	createToken *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
 	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	revokeToken *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
@@ -240,6 +274,21 @@ func (c *intentServiceClient) DeleteNode(ctx context.Context, req *connect.Reque
 	return c.deleteNode.CallUnary(ctx, req)
 }
 
+// DrainNode calls weft.v1.IntentService.DrainNode.
+func (c *intentServiceClient) DrainNode(ctx context.Context, req *connect.Request[v1.DrainNodeRequest]) (*connect.Response[v1.DrainNodeResponse], error) {
+	return c.drainNode.CallUnary(ctx, req)
+}
+
+// Overlay calls weft.v1.IntentService.Overlay.
+func (c *intentServiceClient) Overlay(ctx context.Context, req *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error) {
+	return c.overlay.CallUnary(ctx, req)
+}
+
+// OverlayPath calls weft.v1.IntentService.OverlayPath.
+func (c *intentServiceClient) OverlayPath(ctx context.Context, req *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error) {
+	return c.overlayPath.CallUnary(ctx, req)
+}
+
 // CreateToken calls weft.v1.IntentService.CreateToken.
 func (c *intentServiceClient) CreateToken(ctx context.Context, req *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
 	return c.createToken.CallUnary(ctx, req)
@@ -279,6 +328,12 @@ type IntentServiceHandler interface {
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	DeleteNode(context.Context, *connect.Request[v1.DeleteNodeRequest]) (*connect.Response[v1.DeleteNodeResponse], error)
+	// DrainNode keeps further workloads away from a node, or lets them come again, and says what is there.
+	DrainNode(context.Context, *connect.Request[v1.DrainNodeRequest]) (*connect.Response[v1.DrainNodeResponse], error)
+	// Overlay says which tunnels there are, and what leads over relays.
+	Overlay(context.Context, *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error)
+	// OverlayPath says which way packets take from one node to another.
+	OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error)
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
@@ -344,6 +399,24 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(intentServiceMethods.ByName("DeleteNode")),
 		connect.WithHandlerOptions(opts...),
 	)
+	intentServiceDrainNodeHandler := connect.NewUnaryHandler(
+		IntentServiceDrainNodeProcedure,
+		svc.DrainNode,
+		connect.WithSchema(intentServiceMethods.ByName("DrainNode")),
+		connect.WithHandlerOptions(opts...),
+	)
+	intentServiceOverlayHandler := connect.NewUnaryHandler(
+		IntentServiceOverlayProcedure,
+		svc.Overlay,
+		connect.WithSchema(intentServiceMethods.ByName("Overlay")),
+		connect.WithHandlerOptions(opts...),
+	)
+	intentServiceOverlayPathHandler := connect.NewUnaryHandler(
+		IntentServiceOverlayPathProcedure,
+		svc.OverlayPath,
+		connect.WithSchema(intentServiceMethods.ByName("OverlayPath")),
+		connect.WithHandlerOptions(opts...),
+	)
 	intentServiceCreateTokenHandler := connect.NewUnaryHandler(
 		IntentServiceCreateTokenProcedure,
 		svc.CreateToken,
@@ -392,6 +465,12 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 			intentServiceListNodesHandler.ServeHTTP(w, r)
 		case IntentServiceDeleteNodeProcedure:
 			intentServiceDeleteNodeHandler.ServeHTTP(w, r)
+		case IntentServiceDrainNodeProcedure:
+			intentServiceDrainNodeHandler.ServeHTTP(w, r)
+		case IntentServiceOverlayProcedure:
+			intentServiceOverlayHandler.ServeHTTP(w, r)
+		case IntentServiceOverlayPathProcedure:
+			intentServiceOverlayPathHandler.ServeHTTP(w, r)
 		case IntentServiceCreateTokenProcedure:
 			intentServiceCreateTokenHandler.ServeHTTP(w, r)
 		case IntentServiceListTokensProcedure:
@@ -441,6 +520,18 @@ func (UnimplementedIntentServiceHandler) ListNodes(context.Context, *connect.Req
 
 func (UnimplementedIntentServiceHandler) DeleteNode(context.Context, *connect.Request[v1.DeleteNodeRequest]) (*connect.Response[v1.DeleteNodeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.DeleteNode is not implemented"))
+}
+
+func (UnimplementedIntentServiceHandler) DrainNode(context.Context, *connect.Request[v1.DrainNodeRequest]) (*connect.Response[v1.DrainNodeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.DrainNode is not implemented"))
+}
+
+func (UnimplementedIntentServiceHandler) Overlay(context.Context, *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.Overlay is not implemented"))
+}
+
+func (UnimplementedIntentServiceHandler) OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.OverlayPath is not implemented"))
 }
 
 func (UnimplementedIntentServiceHandler) CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
