@@ -1639,7 +1639,8 @@ type NodeReport struct {
 	Attachments   []*Attachment          `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	Drops         map[string]uint64      `protobuf:"bytes,6,rep,name=drops,proto3" json:"drops,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // packets by reason
 	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"`
-	Wireguard     *WireGuardReport       `protobuf:"bytes,20,opt,name=wireguard,proto3" json:"wireguard,omitempty"` // absent: the node has no device
+	Questions     map[string]uint64      `protobuf:"bytes,8,rep,name=questions,proto3" json:"questions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // packets that the switch had for the agent, by purpose
+	Wireguard     *WireGuardReport       `protobuf:"bytes,20,opt,name=wireguard,proto3" json:"wireguard,omitempty"`                                                                           // absent: the node has no device
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1719,6 +1720,13 @@ func (x *NodeReport) GetDrops() map[string]uint64 {
 func (x *NodeReport) GetProblems() []string {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *NodeReport) GetQuestions() map[string]uint64 {
+	if x != nil {
+		return x.Questions
 	}
 	return nil
 }
@@ -2775,7 +2783,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\freclaimed_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\vreclaimedAt\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf4\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf4\x03\n" +
 	"\n" +
 	"NodeReport\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -2785,10 +2793,14 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x05flows\x18\x04 \x01(\rR\x05flows\x125\n" +
 	"\vattachments\x18\x05 \x03(\v2\x13.weft.v1.AttachmentR\vattachments\x124\n" +
 	"\x05drops\x18\x06 \x03(\v2\x1e.weft.v1.NodeReport.DropsEntryR\x05drops\x12\x1a\n" +
-	"\bproblems\x18\a \x03(\tR\bproblems\x126\n" +
+	"\bproblems\x18\a \x03(\tR\bproblems\x12@\n" +
+	"\tquestions\x18\b \x03(\v2\".weft.v1.NodeReport.QuestionsEntryR\tquestions\x126\n" +
 	"\twireguard\x18\x14 \x01(\v2\x18.weft.v1.WireGuardReportR\twireguard\x1a8\n" +
 	"\n" +
 	"DropsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a<\n" +
+	"\x0eQuestionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xb4\x02\n" +
 	"\n" +
@@ -2884,7 +2896,7 @@ func file_weft_v1_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_weft_v1_intent_proto_goTypes = []any{
 	(Problem_Severity)(0),         // 0: weft.v1.Problem.Severity
 	(Change_Verb)(0),              // 1: weft.v1.Change.Verb
@@ -2931,13 +2943,14 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	(*DrainNodeResponse)(nil),     // 42: weft.v1.DrainNodeResponse
 	nil,                           // 43: weft.v1.NodeInfo.LabelsEntry
 	nil,                           // 44: weft.v1.NodeReport.DropsEntry
-	nil,                           // 45: weft.v1.Attachment.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
-	(*WireGuardReport)(nil),       // 47: weft.v1.WireGuardReport
-	(*OverlayRequest)(nil),        // 48: weft.v1.OverlayRequest
-	(*OverlayPathRequest)(nil),    // 49: weft.v1.OverlayPathRequest
-	(*OverlayResponse)(nil),       // 50: weft.v1.OverlayResponse
-	(*OverlayPathResponse)(nil),   // 51: weft.v1.OverlayPathResponse
+	nil,                           // 45: weft.v1.NodeReport.QuestionsEntry
+	nil,                           // 46: weft.v1.Attachment.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*WireGuardReport)(nil),       // 48: weft.v1.WireGuardReport
+	(*OverlayRequest)(nil),        // 49: weft.v1.OverlayRequest
+	(*OverlayPathRequest)(nil),    // 50: weft.v1.OverlayPathRequest
+	(*OverlayResponse)(nil),       // 51: weft.v1.OverlayResponse
+	(*OverlayPathResponse)(nil),   // 52: weft.v1.OverlayPathResponse
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -2963,56 +2976,57 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	12, // 20: weft.v1.WatchResponse.object:type_name -> weft.v1.Object
 	24, // 21: weft.v1.ListNodesResponse.nodes:type_name -> weft.v1.NodeInfo
 	43, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
-	46, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
+	47, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
 	25, // 24: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
-	46, // 25: weft.v1.NodeInfo.reclaimed_at:type_name -> google.protobuf.Timestamp
+	47, // 25: weft.v1.NodeInfo.reclaimed_at:type_name -> google.protobuf.Timestamp
 	26, // 26: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
 	44, // 27: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
-	47, // 28: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
-	45, // 29: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	46, // 30: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	33, // 31: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	46, // 32: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	38, // 33: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
-	46, // 34: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
-	26, // 35: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
-	5,  // 36: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 37: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	14, // 38: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	16, // 39: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	18, // 40: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	20, // 41: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	22, // 42: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	27, // 43: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	41, // 44: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
-	48, // 45: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
-	49, // 46: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
-	29, // 47: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	31, // 48: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	34, // 49: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	36, // 50: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	39, // 51: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
-	6,  // 52: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 53: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	15, // 54: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	17, // 55: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	19, // 56: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	21, // 57: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	23, // 58: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	28, // 59: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	42, // 60: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
-	50, // 61: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
-	51, // 62: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
-	30, // 63: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	32, // 64: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	35, // 65: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	37, // 66: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	40, // 67: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
-	52, // [52:68] is the sub-list for method output_type
-	36, // [36:52] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	45, // 28: weft.v1.NodeReport.questions:type_name -> weft.v1.NodeReport.QuestionsEntry
+	48, // 29: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
+	46, // 30: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	47, // 31: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	33, // 32: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
+	47, // 33: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	38, // 34: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	47, // 35: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	26, // 36: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
+	5,  // 37: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 38: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	14, // 39: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	16, // 40: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	18, // 41: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	20, // 42: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	22, // 43: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	27, // 44: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	41, // 45: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
+	49, // 46: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
+	50, // 47: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
+	29, // 48: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	31, // 49: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	34, // 50: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	36, // 51: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	39, // 52: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 53: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 54: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	15, // 55: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	17, // 56: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	19, // 57: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	21, // 58: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	23, // 59: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	28, // 60: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	42, // 61: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
+	51, // 62: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
+	52, // 63: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
+	30, // 64: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	32, // 65: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	35, // 66: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	37, // 67: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	40, // 68: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	53, // [53:69] is the sub-list for method output_type
+	37, // [37:53] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -3027,7 +3041,7 @@ func file_weft_v1_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_intent_proto_rawDesc), len(file_weft_v1_intent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
