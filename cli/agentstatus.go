@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weftfabric/weft/cli/output"
@@ -37,6 +40,13 @@ func (a *app) agentStatus(ctx context.Context, socket string, format output.Form
 	fmt.Fprintf(a.Stdout, "controller  %s\n", s.Controller)
 	fmt.Fprintf(a.Stdout, "plan        %s\n", planText(s, time.Now()))
 	fmt.Fprintf(a.Stdout, "switch      enforces revision %d with %d flows for %d attachments\n", s.Revision, s.Flows, s.Attachments)
+	if len(s.Questions) > 0 {
+		var parts []string
+		for _, purpose := range slices.Sorted(maps.Keys(s.Questions)) {
+			parts = append(parts, fmt.Sprintf("%s %d", purpose, s.Questions[purpose]))
+		}
+		fmt.Fprintf(a.Stdout, "questions   %s\n", strings.Join(parts, ", "))
+	}
 	for _, p := range s.Problems {
 		fmt.Fprintf(a.Stdout, "problem     %s\n", p)
 	}

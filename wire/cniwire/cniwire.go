@@ -144,6 +144,8 @@ type AgentStatus struct {
 	Attachments int               `json:"attachments"`
 	Flows       int               `json:"flows"`
 	Drops       map[string]uint64 `json:"drops,omitempty"` // packets by reason
+	// Questions are the packets that the switch had for the agent, by purpose, those that a meter kept back included.
+	Questions map[string]uint64 `json:"questions,omitempty"`
 
 	Plan     *PlanStatus `json:"plan,omitempty"`     // missing while the agent has none
 	Problems []string    `json:"problems,omitempty"` // what is not as it should be
