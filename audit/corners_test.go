@@ -82,7 +82,7 @@ func TestCorners(t *testing.T) {
 		{"Other protocols", policy("p", `ingress: [{ports: [{protocol: tcp}, {protocol: udp}, {protocol: sctp}]}]`), []string{"web db protocol/47 deny by default", "web db sctp/1 allow"}},
 		{"Order of rules", policy("p", `ingress: [{action: deny, ports: [{protocol: tcp, port: 1}]}, {}]`), []string{"web db tcp/1 deny by ingress[0]", "web db tcp/2 allow by ingress[1]"}},
 		{"Priorities", policy("a", `ingress: [{}]`) + policy("b", `priority: 400, ingress: [{action: deny, ports: [{protocol: tcp, port: 1}]}]`), []string{"web db tcp/1 deny by acme/b", "web db tcp/2 allow by acme/a"}},
-		{"Equal priorities", policy("b", `ingress: [{action: deny}]`) + policy("a", `ingress: [{ports: [{protocol: tcp, port: 1}]}]`), []string{"web db tcp/1 allow by acme/a", "web db tcp/2 deny by acme/b"}},
+		{"Equal priorities", policy("b", `ingress: [{action: deny, ports: [{protocol: tcp, port: 2}]}]`) + policy("a", `ingress: [{ports: [{protocol: tcp, port: 1}]}]`), []string{"web db tcp/1 allow by acme/a", "web db tcp/2 deny by acme/b"}},
 		{"Policies add up", policy("a", `ingress: [{ports: [{protocol: tcp, port: 1}]}]`) + policy("b", `ingress: [{ports: [{protocol: tcp, port: 2}]}]`), []string{"web db tcp/1 allow", "web db tcp/2 allow", "web db tcp/3 deny"}},
 		{"Pass", policy("p", `ingress: [{action: pass, ports: [{protocol: tcp, port: 1}]}, {}]`) + platform("base", `tier: baseline, ingress: [{action: deny}]`), []string{"web db tcp/1 deny by base", "web db tcp/2 allow by acme/p"}},
 		{"Pass of the platform", platform("p", `tier: platform, priority: 1, ingress: [{action: pass}]`) + platform("q", `tier: platform, ingress: [{action: deny}]`), []string{"web db tcp/1 allow by posture"}},
@@ -116,6 +116,7 @@ func TestRefusedCorners(t *testing.T) {
 		{"except of the whole", policy("p", `ingress: [{from: [{cidr: {cidr: 10.0.0.0/24, except: [10.0.0.0/24]}}]}]`), "so nothing is left"},
 		{"policy without a direction", policy("p", `priority: 3`), "governs nothing"},
 		{"ignored label", policy("p", `ingress: [{from: [{workloads: {selector: {matchLabels: {lab.weft.dev/x: y}}}}]}]`), "a label that policy ignores"},
+		{"equal priorities that overlap", policy("b", `ingress: [{action: deny}]`) + policy("a", `ingress: [{ports: [{protocol: tcp, port: 1}]}]`), "both policies have priority 500"},
 		{"network that isn't peered", policy("p", `ingress: [{from: [{workloads: {network: far}}]}]`), "it matches nothing"},
 	}
 	for _, row := range rows {

@@ -18,6 +18,7 @@ func Validate(intent *Intent) Problems {
 	}
 	v.ports()
 	v.peerings()
+	v.overlaps()
 	return v.problems.sorted()
 }
 
