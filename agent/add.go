@@ -31,6 +31,9 @@ func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, err
 		Interface: name, Kind: kindContainer, Port: r.Port, Network: r.Network, Subnet: r.Subnet, Labels: r.Labels, MAC: r.MAC,
 		Addresses: r.Addresses, Container: r.Attachment, Netns: r.Netns, Name: r.Name, Config: r.Config,
 	}
+	if err := a.awaitDeleted(ctx, name); err != nil {
+		return nil, err
+	}
 	if err := a.knowAttachments(ctx); err != nil {
 		return nil, err
 	}
@@ -54,12 +57,7 @@ func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, err
 		return nil, err
 	}
 	defer a.release(name)
-	in, err := a.plug(ctx, at, func(ctx context.Context, in *cniwire.Interface) error {
-		return a.cfg.Links.CreateVeth(ctx, host.Veth{
-			Place: placeOf(at), For: purpose(at.Container, at.Name), MAC: in.MAC, MTU: in.MTU, Addresses: in.Addresses,
-			Gateways: in.Gateways, Userspace: a.userspace(ctx),
-		})
-	})
+	in, err := a.connect(ctx, at)
 	if err != nil {
 		return nil, errors.Join(err, a.unplug(ctx, at))
 	}
@@ -67,42 +65,54 @@ func (a *Agent) add(ctx context.Context, r cniwire.Add) (*cniwire.Interface, err
 	return in, nil
 }
 
-// plug makes the link, plugs it into the bridge, and waits until its flows are confirmed.
-func (a *Agent) plug(ctx context.Context, at attachment, makeLink func(context.Context, *cniwire.Interface) error) (*cniwire.Interface, error) {
-	in, err := ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
-		in, _, err := s.describe(at)
-		return in, err
-	})
+// connect makes a container's pair and plugs it into the bridge. Both ends are set up while the switch takes the port and
+// its flows. It returns when all of it is done; what it has made stays after an error.
+func (a *Agent) connect(ctx context.Context, at attachment) (*cniwire.Interface, error) {
+	in, userspace, err := a.describe(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	if err := makeLink(ctx, in); err != nil {
+	veth := host.Veth{
+		Place: placeOf(at), For: purpose(at.Container, at.Name), MAC: in.MAC, MTU: in.MTU, Addresses: in.Addresses,
+		Gateways: in.Gateways, Userspace: userspace,
+	}
+	if err := a.cfg.Links.CreateVeth(ctx, veth); err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Database.AddPort(ctx, ovs.PortSpec{Name: at.Interface, ExternalIDs: withoutEmpty(at.externalIDs())}); err != nil {
-		return nil, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	configured := make(chan error, 1)
+	go func() {
+		err := a.cfg.Links.ConfigureVeth(ctx, veth)
+		if err != nil {
+			cancel() // there is nothing to plug
+		}
+		configured <- err
+	}()
+	err = a.plug(ctx, at)
+	if failed := <-configured; failed != nil {
+		return nil, failed
 	}
-	if err := a.waitEnforced(ctx, at.Interface); err != nil {
-		return nil, err
-	}
-	return in, nil
+	return in, err
 }
 
-// unplug removes what a request has made, or what is left of an attachment. It goes on after errors.
-func (a *Agent) unplug(ctx context.Context, at attachment) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	err := a.cfg.Database.DeletePort(ctx, at.Interface)
-	if at.Kind == kindContainer || at.OwnsTap {
-		err = errors.Join(err, a.cfg.Links.Delete(ctx, at.Interface))
-	}
-	if err != nil {
+// describe returns an attachment as its workload sees it, and whether vswitchd forwards the packets itself.
+func (a *Agent) describe(ctx context.Context, at attachment) (in *cniwire.Interface, userspace bool, err error) {
+	in, err = ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
+		in, _, err := s.describe(at)
+		userspace = s.datapath != ovs.System // unknown: the slower setting is right for both
+		return in, err
+	})
+	return in, userspace, err
+}
+
+// plug plugs a link into the bridge, and waits until its flows are confirmed.
+func (a *Agent) plug(ctx context.Context, at attachment) error {
+	spec := ovs.PortSpec{Name: at.Interface, Number: at.Number, ExternalIDs: withoutEmpty(at.externalIDs())}
+	if err := a.cfg.Database.AddPort(ctx, spec); err != nil {
 		return err
 	}
-	return a.waitFor(ctx, wait{For: "the database to forget " + at.Interface, Timeout: undoTimeout, Condition: func(s *state) (bool, error) {
-		_, ok := s.ovs.Interface(at.Interface)
-		return !ok, nil
-	}})
+	return a.waitEnforced(ctx, at.Interface)
 }
 
 // waitEnforced returns once a barrier has confirmed an interface's flows.
@@ -115,7 +125,7 @@ func (a *Agent) waitEnforced(ctx context.Context, name string) error {
 		if i.Error != "" {
 			return false, refuse(cniwire.CodeInternal, "Open vSwitch can't use interface %s: %s", name, i.Error)
 		}
-		if reason := s.flows.refusedPort(i.OFPort); reason != "" {
+		if reason := s.flows.refusedPort(s.flowNumber(i)); reason != "" {
 			return false, refuse(cniwire.CodeInternal, "the switch refuses a flow of interface %s: %s", name, reason)
 		}
 		return s.isEnforced(name), nil
@@ -158,17 +168,8 @@ func (a *Agent) addAgain(ctx context.Context, have, want attachment) (in *cniwir
 	if err := a.waitEnforced(ctx, have.Interface); err != nil {
 		return nil, false, err
 	}
-	in, err = ask(ctx, a, func(s *state) (*cniwire.Interface, error) {
-		in, _, err := s.describe(have)
-		return in, err
-	})
+	in, _, err = a.describe(ctx, have)
 	return in, false, err
-}
-
-// userspace reports whether vswitchd forwards the packets itself.
-func (a *Agent) userspace(ctx context.Context) bool {
-	datapath, err := ask(ctx, a, func(s *state) (ovs.DatapathType, error) { return s.datapath, nil })
-	return err != nil || datapath != ovs.System // unknown: the slower setting is right for both
 }
 
 // placeOf returns where the ends of a container's pair are.

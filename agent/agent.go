@@ -126,6 +126,7 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 	if s.ovsSeen && s.ovsProblem == "" {
 		a.convergeBridge(s, now)
 		a.convergeOrphans(s, now)
+		a.convergeDeletions(s, now)
 		a.convergeShields(s, now)
 		if s.havePlan {
 			a.convergeBindings(s, now)

@@ -34,16 +34,15 @@ func (a *Agent) attach(ctx context.Context, r cniwire.Attach) (*cniwire.Interfac
 		return nil, err
 	}
 	defer a.release(r.Tap)
-	created, err := ask(ctx, a, func(s *state) (*cniwire.Interface, error) { in, _, err := s.describe(at); return in, err })
+	in, userspace, err := a.describe(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	tap := host.Tap{Name: r.Tap, For: "port " + r.Port.String(), MTU: created.MTU, Userspace: a.userspace(ctx)}
+	tap := host.Tap{Name: r.Tap, For: "port " + r.Port.String(), MTU: in.MTU, Userspace: userspace}
 	if at.OwnsTap, err = a.cfg.Links.CreateTap(ctx, tap); err != nil {
 		return nil, err
 	}
-	in, err := a.plug(ctx, at, func(context.Context, *cniwire.Interface) error { return nil })
-	if err != nil {
+	if err := a.plug(ctx, at); err != nil {
 		return nil, errors.Join(err, a.unplug(ctx, at))
 	}
 	a.cfg.Logger.Info("attached", "port", r.Port, "tap", r.Tap, "addresses", in.Addresses, "identity", in.Identity)
@@ -72,7 +71,7 @@ func (a *Agent) attached(ctx context.Context, r cniwire.Attach) (*cniwire.Interf
 	if err := a.waitEnforced(ctx, r.Tap); err != nil {
 		return nil, false, err
 	}
-	in, err := ask(ctx, a, func(s *state) (*cniwire.Interface, error) { in, _, err := s.describe(f.have); return in, err })
+	in, _, err := a.describe(ctx, f.have)
 	return in, err == nil, err
 }
 

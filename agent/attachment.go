@@ -62,6 +62,8 @@ type attachment struct {
 	Config    string // the runtime's network configuration that attached it
 	OwnsTap   bool
 	BoundID   string
+	// Number is the port number that a reservation is to ask for; it is no part of the record.
+	Number uint32
 }
 
 // equal reports whether two records are the same in every respect.

@@ -68,6 +68,8 @@ type Flows interface {
 	Apply(context.Context, []dataplane.Op) error
 	// Forget removes connections from the switch's tracker.
 	Forget(context.Context, []openflow.Connections) error
+	// PortChanges waits for ports of the switch to change. It fails once the connection has ended.
+	PortChanges(context.Context) ([]openflow.PortChange, error)
 	Questions
 	// Done is closed when the connection has ended.
 	Done() <-chan struct{}
@@ -84,10 +86,15 @@ type Questions interface {
 
 // Links makes and inspects the node's links; host.Host is one.
 type Links interface {
+	// CreateVeth makes a container's pair, and ConfigureVeth sets it up.
 	CreateVeth(context.Context, host.Veth) error
+	ConfigureVeth(context.Context, host.Veth) error
+	// Retire puts the container's end of a pair aside.
+	Retire(context.Context, host.Place) error
 	CreateTap(context.Context, host.Tap) (created bool, err error)
 	Inspect(context.Context, host.Place) (host.Inside, error)
 	Delete(ctx context.Context, name string) error
+	DeleteAll(ctx context.Context, names []string) error
 	List(context.Context) ([]host.Link, error)
 	Shields
 }

@@ -10,20 +10,6 @@ import (
 	"github.com/weftfabric/weft/wire/cniwire"
 )
 
-// del detaches a container's interface. What is missing is no error: runtimes call DEL twice, and after failures.
-func (a *Agent) del(ctx context.Context, r cniwire.Del) error {
-	if err := checkAttachment(r.Attachment); err != nil {
-		return err
-	}
-	name := hostName(r.Attachment)
-	unlock, err := a.lock(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return a.unplug(ctx, attachment{Interface: name, Kind: kindContainer})
-}
-
 // check reports whether a container's interface is as add left it.
 func (a *Agent) check(ctx context.Context, r cniwire.Check) error {
 	if err := checkAttachment(r.Attachment); err != nil {

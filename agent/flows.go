@@ -127,7 +127,7 @@ func canonical(flows []openflow.Flow) []openflow.Flow {
 func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	s.forgetRefusals()
 	ops = slices.DeleteFunc(ops, s.flows.isRefused)
-	done := applied{attachments: s.input().Attachments, revision: s.revision, count: len(s.flows.renderer.Flows())}
+	done := applied{attachments: s.input().Attachments, revision: s.revision, count: s.flows.renderer.Len()}
 	s.noteLeft(done.attachments)
 	if len(ops) == 0 && len(s.flows.left) == 0 {
 		s.enforce(done)
@@ -166,7 +166,7 @@ func (s *state) isEnforced(name string) bool {
 		return false
 	}
 	i, ok := s.ovs.Interface(name)
-	if !ok || i.OFPort != have.OFPort || s.flows.refusedPort(i.OFPort) != "" {
+	if !ok || s.leaving[name] || s.portNumber(i) != have.OFPort || s.flows.refusedPort(have.OFPort) != "" {
 		return false
 	}
 	want, problem := s.resolve(s.attachments[name])

@@ -69,9 +69,7 @@ func TestGarbage(t *testing.T) {
 	if got := r.attached(); got != "c3/eth0 c4/eth0" {
 		t.Errorf("left after a GC that keeps nothing: %s", got)
 	}
-	if links, _ := r.links.List(t.Context()); len(links) != 3 {
-		t.Errorf("links: %v", links)
-	}
+	r.linksLeft(3)
 	if resp := gc(""); resp.Error == nil || resp.Error.Code != cniwire.CodeInvalid {
 		t.Errorf("a GC of no configuration: %+v", resp)
 	}
@@ -104,9 +102,7 @@ func TestAddAfterReboot(t *testing.T) {
 	if got := r.attached(); got != "c1/eth0" {
 		t.Errorf("attached: %s", got)
 	}
-	if links, _ := r.links.List(t.Context()); len(links) != 1 {
-		t.Errorf("links: %v", links)
-	}
+	r.linksLeft(1)
 }
 
 // STATUS asks every few seconds: it must not make the switch tell all its flows each time.

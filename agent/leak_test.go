@@ -106,7 +106,7 @@ func TestNothingLeaks(t *testing.T) {
 		cycle()
 	}
 	empty()
-	r.eventually("an idle agent", func() bool { return r.conntrackEntries() == 0 })
+	r.eventually("an idle agent", func() bool { return r.conntrackEntries() == 0 && r.count().links == 0 })
 	before := r.count()
 	for attached = 0; attached < leakPorts; cycle() {
 		switch rng.IntN(25) {
@@ -127,7 +127,7 @@ func TestNothingLeaks(t *testing.T) {
 	var after things
 	r.eventually("the state of before", func() bool {
 		after = r.count()
-		return after.flows == before.flows && after.goroutines <= before.goroutines+2 && after.files <= before.files
+		return after.flows == before.flows && after.links == before.links && after.goroutines <= before.goroutines+2 && after.files <= before.files
 	})
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

@@ -121,11 +121,11 @@ func (a *Agent) removeOrphan(ctx context.Context, l host.Link) error {
 		return err
 	}
 	defer unlock()
-	plugged, err := ask(ctx, a, func(s *state) (bool, error) {
-		_, ok := s.ovs.Interface(l.Name)
-		return ok, nil
+	used, err := ask(ctx, a, func(s *state) (bool, error) {
+		_, plugged := s.ovs.Interface(l.Name)
+		return plugged || s.deleting[l.Name], nil // what is being deleted needs nobody else
 	})
-	if err != nil || plugged {
+	if err != nil || used {
 		return err
 	}
 	a.cfg.Logger.Info("removing a link that was left over", "link", l.Name, "for", l.For)

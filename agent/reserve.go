@@ -50,7 +50,10 @@ func (a *Agent) reserve(ctx context.Context, want attachment) (attachment, error
 
 // release gives back what reserve kept. The record in the database, if there is one, stands for itself.
 func (a *Agent) release(name string) {
-	_ = a.do(a.life, func(s *state) { delete(s.reserved, name) }) // fails only when the agent ends
+	_ = a.do(a.life, func(s *state) { // fails only when the agent ends
+		delete(s.reserved, name)
+		s.flows.dirty = s.flows.dirty || !s.isEnforced(name)
+	})
 }
 
 // tryReserve reserves, or says what is lacking.
@@ -101,6 +104,10 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, *need, error)
 	}
 	if other, ok := s.macUser(n, got); ok {
 		return got, nil, refuse(cniwire.CodeConflict, "MAC address %s is in use in network %s by interface %s", got.MAC, n.Ref, other)
+	}
+	if got.Kind != kindBound {
+		got.Number = s.nextNumber()
+		s.flows.dirty = true // its flows go into the switch while it is plugged
 	}
 	s.reserved[got.Interface] = got
 	for _, addr := range got.Addresses {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os/exec"
@@ -164,6 +165,15 @@ func (r *rig) eventually(what string, ok func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// linksLeft waits until the agent has so many links, what it deletes in the background left out.
+func (r *rig) linksLeft(n int) {
+	r.t.Helper()
+	r.eventually(fmt.Sprintf("%d links", n), func() bool {
+		links, err := r.links.List(r.t.Context())
+		return err == nil && len(links) == n
+	})
 }
 
 // namespace makes a network namespace until the test ends, and returns its name and path.

@@ -45,6 +45,13 @@ type state struct {
 	damaged     map[string]string
 	// reserved are attachments on their way into the database, by interface.
 	reserved map[string]attachment
+	// leaving are the interfaces that are being unplugged: they have no flows any more.
+	leaving map[string]bool
+	// deleting are the links that were put aside, until they are deleted; deletionAwaited says that somebody waits for one.
+	deleting        map[string]bool
+	deletionAwaited bool
+	// lastNumber is the last number that a port was to ask for.
+	lastNumber uint32
 	// locked are the interfaces that a request is working on.
 	locked map[string]*lockToken
 	// lastAddress is the last address that was given away, by network, subnet and family.
@@ -87,7 +94,7 @@ type state struct {
 func newState(node fabric.NodeName) *state {
 	return &state{
 		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
-		reserved: map[string]attachment{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
+		reserved: map[string]attachment{}, leaving: map[string]bool{}, deleting: map[string]bool{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
 		failedSince: map[string]time.Time{}, goneSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
 		controller: notConnected, flows: newFlowState(),
 	}
@@ -172,13 +179,16 @@ func (s *state) input() pipeline.Input {
 	if shut := s.flows.shut(); len(shut) > 0 {
 		in.Plan.Identities = slices.DeleteFunc(slices.Clone(s.plan.Identities), func(i plan.Identity) bool { return slices.Contains(shut, i.Network) })
 	}
+	plugged := map[string]bool{}
 	for _, i := range s.ovs.Interfaces {
-		if i.OFPort == 0 || s.flows.stale(i) {
+		plugged[i.Name] = true
+		number := s.flowNumber(i)
+		if number == 0 || s.leaving[i.Name] {
 			continue
 		}
 		if i.Name == tunnelPort {
 			if s.wayStands() {
-				in.TunnelPort = i.OFPort
+				in.TunnelPort = number
 			}
 			continue
 		}
@@ -190,7 +200,14 @@ func (s *state) input() pipeline.Input {
 			continue // it is about to be unbound
 		}
 		if p, problem := s.resolve(a); problem == "" {
-			p.OFPort = i.OFPort
+			p.OFPort = number
+			in.Attachments = append(in.Attachments, p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.reserved)) {
+		at := s.reserved[name]
+		if p, problem := s.resolve(at); problem == "" && at.Number != 0 && !plugged[name] && !s.leaving[name] {
+			p.OFPort = at.Number
 			in.Attachments = append(in.Attachments, p)
 		}
 	}

@@ -86,6 +86,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	answering, stopAnswering := context.WithCancel(ctx)
 	var answers sync.WaitGroup
 	answers.Go(func() { a.answerQuestions(answering, conn) })
+	answers.Go(func() { a.followPorts(answering, conn) })
 	defer answers.Wait()
 	defer stopAnswering()
 	resync := time.NewTicker(resyncInterval)
@@ -104,6 +105,16 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 			if err := a.runFlowJob(ctx, conn, j); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// followPorts takes over what the switch says of its ports, until the connection ends.
+func (a *Agent) followPorts(ctx context.Context, conn Flows) {
+	for {
+		changes, err := conn.PortChanges(ctx)
+		if err != nil || a.send(ctx, func(s *state) { s.portsTold(changes) }) != nil {
+			return
 		}
 	}
 }

@@ -22,9 +22,12 @@ import (
 // driver is the contract that Host and Fake share.
 type driver interface {
 	CreateVeth(context.Context, host.Veth) error
+	ConfigureVeth(context.Context, host.Veth) error
+	Retire(context.Context, host.Place) error
 	CreateTap(context.Context, host.Tap) (bool, error)
 	Inspect(context.Context, host.Place) (host.Inside, error)
 	Delete(context.Context, string) error
+	DeleteAll(context.Context, []string) error
 	List(context.Context) ([]host.Link, error)
 }
 
@@ -85,6 +88,10 @@ func conformance(t *testing.T, d driver, a, b string) {
 	}
 	must(t, d.Delete(ctx, v.HostName))
 	must(t, d.CreateVeth(ctx, v))
+	if in, err := d.Inspect(ctx, v.Place); err != nil || in.Up {
+		t.Errorf("a pair that isn't configured: %+v, %v", in, err)
+	}
+	must(t, d.ConfigureVeth(ctx, v))
 	check("a new pair")
 
 	other := v
@@ -93,6 +100,7 @@ func conformance(t *testing.T, d driver, a, b string) {
 		t.Errorf("a second eth0 in one container: %v", err)
 	}
 	must(t, d.CreateVeth(ctx, v))
+	must(t, d.ConfigureVeth(ctx, v))
 	check("a pair that replaces what was left of it")
 
 	nowhere := sampleVeth("/run/netns/weft-no-such-namespace")
@@ -118,7 +126,18 @@ func conformance(t *testing.T, d driver, a, b string) {
 	if diff := cmp.Diff([]host.Link{{Name: "vmtap0", For: tap.For}, {Name: v.HostName, For: v.For}}, links); diff != "" {
 		t.Errorf("links: -want +got\n%s", diff)
 	}
-	for _, name := range []string{v.HostName, v.HostName, tap.Name} {
+	if err := d.Retire(ctx, host.Place{HostName: v.HostName, Namespace: b, IfName: "eth0"}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("retired in the wrong container: %v", err)
+	}
+	check("a pair that wasn't retired")
+	must(t, d.Retire(ctx, v.Place))
+	if _, err := d.Inspect(ctx, v.Place); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a pair that was retired: %v", err)
+	}
+	must(t, d.CreateVeth(ctx, other)) // the container can have the next eth0
+	must(t, d.ConfigureVeth(ctx, other))
+	must(t, d.DeleteAll(ctx, []string{v.HostName, other.HostName, "weft-no-such"}))
+	for _, name := range []string{v.HostName, tap.Name} {
 		must(t, d.Delete(ctx, name))
 	}
 	if _, err := d.Inspect(ctx, v.Place); !errors.Is(err, os.ErrNotExist) {
@@ -135,7 +154,8 @@ func TestFailedCreationLeavesNothing(t *testing.T) {
 	h := host.New(node)
 	v := sampleVeth(container)
 	v.Gateways = []netip.Addr{netip.MustParseAddr("192.0.2.1")} // unreachable from the addresses
-	if err := h.CreateVeth(t.Context(), v); err == nil {
+	must(t, h.CreateVeth(t.Context(), v))
+	if err := h.ConfigureVeth(t.Context(), v); err == nil {
 		t.Fatal("a route through an unreachable gateway was accepted")
 	}
 	for _, ns := range []string{node, container} {
@@ -162,7 +182,9 @@ func TestNodeEndIsShielded(t *testing.T) {
 	ovstest.Require(t)
 	node, container := namespace(t), namespace(t)
 	v := sampleVeth(container)
-	must(t, host.New(node).CreateVeth(t.Context(), v))
+	h := host.New(node)
+	must(t, h.CreateVeth(t.Context(), v))
+	must(t, h.ConfigureVeth(t.Context(), v))
 	nodeName, containerName := filepath.Base(node), filepath.Base(container)
 	// The node answers at an address of the container's subnet, and knows the way back.
 	command(t, "ip", "-n", nodeName, "addr", "add", "10.0.0.1/24", "dev", v.HostName)

@@ -16,6 +16,7 @@ type Fake struct {
 	mu         sync.Mutex
 	namespaces map[string]bool
 	veths      map[string]Veth // by the node's end
+	down       map[string]bool // of the pairs
 	taps       map[string]Tap
 	fail       map[string]error // by the node's end
 	shields    map[string]bool
@@ -23,7 +24,7 @@ type Fake struct {
 
 // NewFake returns a node with containers' namespaces at the paths.
 func NewFake(namespaces ...string) *Fake {
-	f := &Fake{namespaces: map[string]bool{}, veths: map[string]Veth{}, taps: map[string]Tap{}, fail: map[string]error{}, shields: map[string]bool{}}
+	f := &Fake{namespaces: map[string]bool{}, veths: map[string]Veth{}, down: map[string]bool{}, taps: map[string]Tap{}, fail: map[string]error{}, shields: map[string]bool{}}
 	for _, n := range namespaces {
 		f.namespaces[n] = true
 	}
@@ -65,6 +66,38 @@ func (f *Fake) CreateVeth(ctx context.Context, v Veth) error {
 		return err
 	}
 	f.veths[v.HostName] = v
+	f.down[v.HostName] = true
+	return nil
+}
+
+// ConfigureVeth implements the contract of Host.ConfigureVeth.
+func (f *Fake) ConfigureVeth(ctx context.Context, v Veth) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := ctx.Err()
+	if have, ok := f.veths[v.HostName]; !ok || have.Place != v.Place {
+		err = fmt.Errorf("there is no interface %s on the node: %w", v.HostName, os.ErrNotExist)
+	}
+	if err != nil {
+		delete(f.veths, v.HostName)
+		return err
+	}
+	f.veths[v.HostName] = v
+	delete(f.down, v.HostName)
+	return nil
+}
+
+// Retire implements the contract of Host.Retire.
+func (f *Fake) Retire(_ context.Context, p Place) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, ok := f.veths[p.HostName]
+	if !ok || v.Place != p {
+		return fmt.Errorf("the container's interface %s isn't the other end of %s: %w", p.IfName, p.HostName, os.ErrNotExist)
+	}
+	v.IfName = v.HostName
+	f.veths[p.HostName] = v
+	f.down[p.HostName] = true
 	return nil
 }
 
@@ -86,11 +119,19 @@ func (f *Fake) CreateTap(_ context.Context, t Tap) (created bool, err error) {
 }
 
 // Delete implements the contract of Host.Delete.
-func (f *Fake) Delete(_ context.Context, name string) error {
+func (f *Fake) Delete(ctx context.Context, name string) error {
+	return f.DeleteAll(ctx, []string{name})
+}
+
+// DeleteAll implements the contract of Host.DeleteAll.
+func (f *Fake) DeleteAll(_ context.Context, names []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.veths, name)
-	delete(f.taps, name)
+	for _, name := range names {
+		delete(f.veths, name)
+		delete(f.taps, name)
+		delete(f.down, name)
+	}
 	return nil
 }
 
@@ -102,7 +143,7 @@ func (f *Fake) Inspect(_ context.Context, p Place) (Inside, error) {
 	if !ok || v.Place != p {
 		return Inside{}, fmt.Errorf("there is no interface %s in the container: %w", p.IfName, os.ErrNotExist)
 	}
-	in := Inside{MAC: v.MAC, MTU: v.MTU, Up: true, Addresses: slices.Clone(v.Addresses), Gateways: slices.Clone(v.Gateways)}
+	in := Inside{MAC: v.MAC, MTU: v.MTU, Up: !f.down[p.HostName], Addresses: slices.Clone(v.Addresses), Gateways: slices.Clone(v.Gateways)}
 	slices.SortFunc(in.Addresses, netip.Prefix.Compare)
 	slices.SortFunc(in.Gateways, netip.Addr.Compare)
 	return in, nil

@@ -29,7 +29,7 @@ func (h *Host) Shield(_ context.Context, name string) error {
 		case len(filters) > 0:
 			return fmt.Errorf("keep the node's network stack off %s: it has traffic-control filters of somebody else: remove them", name)
 		}
-		if err := shield(link); err != nil {
+		if err := shield(link, &h.program); err != nil {
 			return fmt.Errorf("keep the node's network stack off %s: %w", name, err)
 		}
 		return nil

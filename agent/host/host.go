@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/weftfabric/weft/fabric"
@@ -19,48 +20,81 @@ import (
 // Host is the node's kernel.
 type Host struct {
 	namespace string
+	program   dropProgram // of all pairs; it goes with the process
 }
 
 // New returns a driver for the namespace that the switch's ports are in; empty means the process's own.
 func New(namespace string) *Host { return &Host{namespace: namespace} }
 
-// CreateVeth makes the pair, and configures both ends. The node's end of an earlier attempt is replaced. The
-// errors are os.ErrNotExist when the namespace is not there, os.ErrExist when the container has an interface of
-// that name.
-func (h *Host) CreateVeth(ctx context.Context, v Veth) (err error) {
+// CreateVeth makes the pair where its ends belong, the container's down and without addresses: nothing passes before
+// ConfigureVeth. The node's end of an earlier attempt is replaced. The errors are os.ErrNotExist when the namespace is
+// not there, os.ErrExist when the container has an interface of that name.
+func (h *Host) CreateVeth(ctx context.Context, v Veth) error {
 	container, err := h.openContainer(v.Namespace)
 	if err != nil {
 		return err
 	}
 	defer closeNS(&container)
-	if err := h.Delete(ctx, v.HostName); err != nil {
-		return err
+	err = h.addVeth(v, container)
+	if errors.Is(err, unix.EEXIST) { // either end's name
+		if err := h.Delete(ctx, v.HostName); err != nil {
+			return err
+		}
+		if err := within(container, func() error { return absent(v.IfName) }); err != nil {
+			return err
+		}
+		err = h.addVeth(v, container)
 	}
-	if err := within(container, func() error { return absent(v.IfName) }); err != nil {
-		return err
-	}
+	return err
+}
+
+// addVeth makes the pair in one step, and says on the node's end what it is for.
+func (h *Host) addVeth(v Veth, container netns.NsHandle) error {
+	return h.onNode(func() error {
+		err := netlink.LinkAdd(&netlink.Veth{
+			// Up from the start, since vswitchd may open it at once; it has no carrier before the container's end is up.
+			LinkAttrs: netlink.LinkAttrs{Name: v.HostName, MTU: v.MTU, Flags: net.FlagUp},
+			PeerName:  v.IfName, PeerHardwareAddr: net.HardwareAddr(v.MAC[:]), PeerMTU: uint32(v.MTU), PeerNamespace: netlink.NsFd(container),
+		})
+		if err != nil {
+			return fmt.Errorf("make veth %s: %w", v.HostName, err)
+		}
+		link, err := linkNamed(v.HostName, "on the node")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkSetAlias(link, Alias+v.For); err != nil {
+			return errors.Join(fmt.Errorf("name the purpose of %s: %w", v.HostName, err), netlink.LinkDel(link))
+		}
+		return nil
+	})
+}
+
+// ConfigureVeth sets up both ends of a pair, the node's first: the container can send only once the node is shielded. A
+// pair that can't be set up is deleted.
+func (h *Host) ConfigureVeth(ctx context.Context, v Veth) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Delete(context.WithoutCancel(ctx), v.HostName))
 		}
 	}()
-	err = h.onNode(func() error {
-		link := &netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: v.HostName, MTU: v.MTU, Alias: Alias + v.For},
-			PeerName:  v.IfName, PeerHardwareAddr: net.HardwareAddr(v.MAC[:]), PeerMTU: uint32(v.MTU), PeerNamespace: netlink.NsFd(container),
-		}
-		if err := netlink.LinkAdd(link); err != nil {
-			return fmt.Errorf("make veth %s: %w", v.HostName, err)
-		}
-		return prepareNodeEnd(v.HostName, Alias+v.For, v.Userspace)
-	})
+	container, err := h.openContainer(v.Namespace)
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return within(container, func() error { return configureInside(v) })
+	defer closeNS(&container)
+	return h.onNode(func() error {
+		if err := h.prepareNodeEnd(v.HostName, v.Userspace); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := netns.Set(container); err != nil { // this thread is thrown away
+			return fmt.Errorf("enter the container's network namespace: %w", err)
+		}
+		return configureInside(v)
+	})
 }
 
 // absent reports as os.ErrExist that the present namespace has a link of that name.
@@ -114,24 +148,6 @@ func configureInside(v Veth) error {
 		}
 	}
 	return nil
-}
-
-// Delete removes a link of the node, and with a veth's end the other end.
-func (h *Host) Delete(_ context.Context, name string) error {
-	return h.onNode(func() error {
-		link, err := netlink.LinkByName(name)
-		var missing netlink.LinkNotFoundError
-		if errors.As(err, &missing) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("look for link %s: %w", name, err)
-		}
-		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("delete link %s: %w", name, err)
-		}
-		return nil
-	})
 }
 
 // Inspect tells what the container has. The error is os.ErrNotExist when an end or the namespace is not there, or

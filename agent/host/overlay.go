@@ -29,7 +29,10 @@ func (h *Host) OpenTap(name string, mtu int) (tap *os.File, err error) {
 		if err := netlink.LinkSetMTU(link, mtu); err != nil {
 			return fmt.Errorf("set the MTU of %s: %w", name, err)
 		}
-		return prepareNodeEnd(name, overlayAlias, true)
+		if err := netlink.LinkSetAlias(link, overlayAlias); err != nil {
+			return fmt.Errorf("name the purpose of %s: %w", name, err)
+		}
+		return h.prepareNodeEnd(name, true)
 	})
 	if err != nil && tap != nil {
 		err = errors.Join(err, tap.Close())

@@ -14,13 +14,10 @@ import (
 
 // prepareNodeEnd sets up a port's link on the node, and keeps the node's own network stack off it: the link
 // belongs to the switch alone.
-func prepareNodeEnd(name, alias string, userspace bool) error {
+func (h *Host) prepareNodeEnd(name string, userspace bool) error {
 	link, err := linkNamed(name, "on the node")
 	if err != nil {
 		return err
-	}
-	if err := netlink.LinkSetAlias(link, alias); err != nil {
-		return fmt.Errorf("name the purpose of %s: %w", name, err)
 	}
 	// 8: answer ARP for no address of the node.
 	if err := setSysctl("ipv4", name, "arp_ignore", "8"); err != nil {
@@ -30,7 +27,7 @@ func prepareNodeEnd(name, alias string, userspace bool) error {
 		return err
 	}
 	if userspace {
-		if err := shield(link); err != nil {
+		if err := shield(link, &h.program); err != nil {
 			return fmt.Errorf("keep the node's network stack off %s: %w", name, err)
 		}
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -18,17 +19,16 @@ const shieldName = "weft-shield"
 // kernel. Without the shield a workload could reach the node's own addresses past every policy. Packet
 // sockets come before the traffic-control hook (net/core/dev.c, __netif_receive_skb_core), so the switch still
 // gets everything.
-func shield(link netlink.Link) error {
+func shield(link netlink.Link, drop *dropProgram) error {
 	index := link.Attrs().Index
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := netlink.QdiscReplace(qdisc); err != nil {
 		return fmt.Errorf("add the clsact queueing discipline (CONFIG_NET_CLS_ACT): %w", err)
 	}
-	program, err := loadDrop()
+	program, err := drop.descriptor()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(program) }()
 	filter := &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Priority: 1, Protocol: unix.ETH_P_ALL},
 		Fd:          program, Name: shieldName, DirectAction: true,
@@ -37,6 +37,27 @@ func shield(link netlink.Link) error {
 		return fmt.Errorf("add the BPF filter (CONFIG_NET_CLS_BPF): %w", err)
 	}
 	return nil
+}
+
+// dropProgram is the filter's program, loaded when it is needed first. Its descriptor goes with the
+// process; filters keep the program.
+type dropProgram struct {
+	mu sync.Mutex
+	fd int // 0 until it is loaded
+}
+
+// descriptor returns the program's descriptor.
+func (p *dropProgram) descriptor() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fd == 0 {
+		fd, err := loadDrop()
+		if err != nil {
+			return -1, err
+		}
+		p.fd = fd
+	}
+	return p.fd, nil
 }
 
 // instruction is struct bpf_insn (linux/bpf.h).

@@ -27,7 +27,7 @@ func (h *Host) CreateTap(_ context.Context, t Tap) (created bool, err error) {
 			return err
 		}
 		created = true
-		return finishTap(t)
+		return h.finishTap(t)
 	})
 	if err != nil && created {
 		err = errors.Join(err, h.Delete(context.Background(), t.Name))
@@ -58,7 +58,7 @@ func makeTap(name string) (err error) {
 }
 
 // finishTap configures a new tap of the present namespace.
-func finishTap(t Tap) error {
+func (h *Host) finishTap(t Tap) error {
 	link, err := linkNamed(t.Name, "on the node")
 	if err != nil {
 		return err
@@ -66,5 +66,8 @@ func finishTap(t Tap) error {
 	if err := netlink.LinkSetMTU(link, t.MTU); err != nil {
 		return fmt.Errorf("set the MTU of %s: %w", t.Name, err)
 	}
-	return prepareNodeEnd(t.Name, Alias+t.For, t.Userspace)
+	if err := netlink.LinkSetAlias(link, Alias+t.For); err != nil {
+		return fmt.Errorf("name the purpose of %s: %w", t.Name, err)
+	}
+	return h.prepareNodeEnd(t.Name, t.Userspace)
 }

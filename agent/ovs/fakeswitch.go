@@ -168,6 +168,16 @@ func (f *FakeFlows) Forget(ctx context.Context, which []openflow.Connections) er
 	return nil
 }
 
+// PortChanges implements the contract of Flows.PortChanges: the ports of a Fake database are numbered at once.
+func (f *FakeFlows) PortChanges(ctx context.Context) ([]openflow.PortChange, error) {
+	select {
+	case <-f.done:
+		return nil, errFakeClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Done is closed when the switch has ended the connection.
 func (f *FakeFlows) Done() <-chan struct{} { return f.done }
 

@@ -63,6 +63,16 @@ func (f *Flows) Ports(ctx context.Context) (map[uint32]string, error) {
 	return out, nil
 }
 
+// PortChanges waits for ports of the switch to change, and returns the last change of each once packets go by it: the
+// switch tells of a port before its flows can use it.
+func (f *Flows) PortChanges(ctx context.Context) ([]openflow.PortChange, error) {
+	changes, err := f.conn.PortChanges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return changes, f.conn.Barrier(ctx)
+}
+
 // Dump returns the flows of the switch in canonical form. Of flows that the fabric could not have written only those
 // with its cookie are told, as unreadable.
 func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
