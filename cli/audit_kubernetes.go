@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -175,12 +174,16 @@ func (a *app) kubernetesReach(cmd *cobra.Command, f sourceFlags, of output.Forma
 		for _, row := range r.Lines() {
 			g.Add(output.C(row.From), output.C(row.To), output.C(kubernetes.Text(row.Connections)))
 		}
-		return errors.Join(g.Write(a.Stdout, a.stdoutStyle()), a.printSummary(r.Summary))
+		if err := g.Write(a.Stdout, a.stdoutStyle()); err != nil {
+			return err
+		}
+		a.printSummary(r.Summary)
+		return nil
 	})
 }
 
 // printSummary says what an answer about a cluster rests on.
-func (a *app) printSummary(s kubernetes.Summary) error {
+func (a *app) printSummary(s kubernetes.Summary) {
 	skipped := ""
 	if len(s.Skipped) > 0 {
 		var parts []string
@@ -197,7 +200,6 @@ func (a *app) printSummary(s kubernetes.Summary) error {
 	for _, n := range s.Notes {
 		fmt.Fprintf(a.Stdout, "%s %s\n", a.stdoutStyle().Paint(output.Notice, "note:"), n)
 	}
-	return nil
 }
 
 func (a *app) kubernetesWhy(cmd *cobra.Command, f sourceFlags, of output.Format, args []string) error {
@@ -269,7 +271,7 @@ func (a *app) kubernetesDiff(cmd *cobra.Command, f kubernetesFlags, of output.Fo
 			cause string
 			rows  []kubernetes.DiffRow
 		}{{"policy", d.Policy}, {"membership", d.Membership}} {
-			for _, row := range part.rows {
+			for _, row := range kubernetes.DiffLines(part.rows) {
 				add := func(change string, colour output.Colour, list []kubernetes.Connections) {
 					if len(list) > 0 {
 						g.Add(output.C(part.cause), output.Cell{Text: change, Colour: colour}, output.C(row.From), output.C(row.To), output.C(kubernetes.Text(list)))

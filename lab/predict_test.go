@@ -10,11 +10,12 @@ import (
 )
 
 func TestExamplesLoad(t *testing.T) {
-	dirs, err := filepath.Glob("../examples/*")
-	if err != nil || len(dirs) == 0 {
+	fabrics, err := filepath.Glob("../examples/*/fabric.yaml")
+	if err != nil || len(fabrics) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	for _, dir := range dirs {
+	for _, fabric := range fabrics {
+		dir := filepath.Dir(fabric)
 		topo, err := lab.Load([]string{dir}, nil, 0)
 		if err != nil {
 			t.Errorf("%s: %v", dir, err)

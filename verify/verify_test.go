@@ -25,12 +25,13 @@ func inputOf(in pipeline.Input) verify.Input {
 // examples returns the input of every node of every example.
 func examples(t testing.TB) map[string]pipeline.Input {
 	t.Helper()
-	dirs, err := filepath.Glob("../examples/*")
-	if err != nil || len(dirs) == 0 {
+	fabrics, err := filepath.Glob("../examples/*/fabric.yaml")
+	if err != nil || len(fabrics) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
 	out := make(map[string]pipeline.Input)
-	for _, dir := range dirs {
+	for _, fabric := range fabrics {
+		dir := filepath.Dir(fabric)
 		world := compiletest.Example(t, dir, 3)
 		plans := compile.Plans(world.State)
 		for _, node := range compiletest.NodeNames(3) {

@@ -214,18 +214,23 @@ func (w *World) unplaced() int {
 
 // Lines returns the rows with the CIDRs of a range joined to the range, for tables.
 func (r Reach) Lines() []Row {
-	var out []Row
+	return lines(r.Rows, func(x *Row) (from, to *string, outside reach.Range) { return &x.From, &x.To, x.outside })
+}
+
+// lines joins rows of which the outside end is a part of one range.
+func lines[R any](rows []R, ends func(*R) (from, to *string, outside reach.Range)) []R {
+	var out []R
 	seen := make(map[[2]string]bool)
-	for _, row := range r.Rows {
-		if row.outside.First.IsValid() {
-			text := row.outside.String()
-			if _, err := netip.ParsePrefix(row.From); err == nil {
-				row.From = text
-			} else {
-				row.To = text
+	for _, row := range rows {
+		from, to, outside := ends(&row)
+		if outside.First.IsValid() {
+			end := to
+			if _, err := netip.ParsePrefix(*from); err == nil {
+				end = from
 			}
+			*end = outside.String()
 		}
-		if key := [2]string{row.From, row.To}; !seen[key] {
+		if key := [2]string{*from, *to}; !seen[key] {
 			seen[key] = true
 			out = append(out, row)
 		}

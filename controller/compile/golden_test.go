@@ -23,11 +23,12 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // TestExamples compares the plans of each example, on three nodes that hold what the example's workloads
 // need, with testdata/NAME.txtar: one file per node.
 func TestExamples(t *testing.T) {
-	dirs, err := filepath.Glob("../../examples/*")
-	if err != nil || len(dirs) == 0 {
+	fabrics, err := filepath.Glob("../../examples/*/fabric.yaml")
+	if err != nil || len(fabrics) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	for _, dir := range dirs {
+	for _, fabric := range fabrics {
+		dir := filepath.Dir(fabric)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			state := compiletest.Example(t, dir, 3).State
 			plans := compile.Plans(state)
