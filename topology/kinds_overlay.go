@@ -1,6 +1,9 @@
 package topology
 
-import "net/netip"
+import (
+	"net/netip"
+	"reflect"
+)
 
 // Encryption says how packets travel between the nodes.
 type Encryption struct {
@@ -73,4 +76,9 @@ type ZonesOverlay struct {
 type OverlayLink struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+}
+
+// SameOverlay reports whether two fabrics have the same tunnels between the same nodes.
+func SameOverlay(a, b FabricSpec) bool {
+	return a.Encryption.Mode == b.Encryption.Mode && reflect.DeepEqual(a.Overlay, b.Overlay)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/edit"
+	"github.com/weftfabric/weft/controller/health"
 	"github.com/weftfabric/weft/controller/pki"
 	"github.com/weftfabric/weft/controller/state"
 	"github.com/weftfabric/weft/controller/store"
@@ -24,7 +25,9 @@ const identityWait = 5 * time.Second
 // nodeService implements weft.v1.NodeService: each call acts for the node that the certificate names.
 type nodeService struct {
 	Config
-	streams *streams
+	streams  *streams
+	judge    *health.Judge
+	absences *health.Absences
 }
 
 // commit runs an edit as one transaction for the calling node, and returns the revision of the node's plan that
@@ -59,8 +62,15 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 		return nil, badArgument("the tunnel address %.60q is not an IP address", req.Msg.Vtep)
 	}
 	name := node(ctx)
-	revision, _, err := s.commit(ctx, func(v *state.View) (state.Batch, error) {
-		return edit.Register(v, name, compile.NodeState{VTEP: vtep.Unmap(), Labels: req.Msg.Labels})
+	n := compile.NodeState{VTEP: vtep.Unmap(), Labels: req.Msg.Labels, NAT: req.Msg.Nat}
+	if n.WireGuard, err = wireGuard(req.Msg.Wireguard); err != nil {
+		return nil, err
+	}
+	if n.Next, err = wireGuard(req.Msg.WireguardNext); err != nil {
+		return nil, err
+	}
+	revision, view, err := s.commit(ctx, func(v *state.View) (state.Batch, error) {
+		return edit.Register(v, name, n)
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +83,8 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 		return nil, toConnect(err)
 	}
 	s.Log.Info("node registered", "node", name, "vtep", vtep, "version", req.Msg.Version)
-	return connect.NewResponse(&weftv1.RegisterResponse{Revision: revision}), nil
+	known := s.waitKeys(ctx, view.Revision)
+	return connect.NewResponse(&weftv1.RegisterResponse{Revision: revision, Known: known}), nil
 }
 
 func (s *nodeService) LeaseBlock(ctx context.Context, req *connect.Request[weftv1.LeaseBlockRequest]) (*connect.Response[weftv1.LeaseBlockResponse], error) {
@@ -132,6 +143,10 @@ func (s *nodeService) ResolveIdentity(ctx context.Context, req *connect.Request[
 			return b, err
 		})
 	}
+	made := view.IdentityRevisions[id]
+	if err == nil {
+		view, made, err = s.place(ctx, view, id, made)
+	}
 	if err != nil {
 		return nil, toConnect(err)
 	}
@@ -139,7 +154,7 @@ func (s *nodeService) ResolveIdentity(ctx context.Context, req *connect.Request[
 	if err != nil {
 		return nil, err
 	}
-	s.waitKnown(ctx, network, view.IdentityRevisions[id])
+	s.waitKnown(ctx, network, made)
 	return connect.NewResponse(&weftv1.ResolveIdentityResponse{Identity: uint32(id), Revision: revision}), nil
 }
 

@@ -36,11 +36,13 @@ func (s *intentService) ListNodes(ctx context.Context, _ *connect.Request[weftv1
 	for _, name := range slices.Sorted(maps.Keys(v.Nodes)) {
 		n, st := v.Nodes[name], statuses[name]
 		info := &weftv1.NodeInfo{
-			Name: string(name), Vtep: n.VTEP.String(), Labels: n.Labels, Connected: st.Connected(now),
+			Name: string(name), Vtep: n.VTEP.String(), Underlay: n.VTEP.String(), Labels: n.Labels,
+			Keyed: !n.WireGuard.Key.IsZero(), Nat: n.NAT, Drained: n.Drained, Connected: st.Connected(now),
 			EnforcedRevision: st.Enforced, Report: report(st), Leases: leases[name],
 		}
 		if p, ok := s.Planner.Planned(name); ok {
 			info.PlannedRevision = p.Revision
+			addOverlay(info, v, p.Plan)
 			if st.Hash != nil && string(st.Hash) == string(p.Hash[:]) {
 				info.EnforcedRevision = max(info.EnforcedRevision, p.Revision)
 			}
@@ -90,7 +92,7 @@ func (c Config) workloads() []edit.Workload {
 			if err != nil {
 				continue
 			}
-			w := edit.Workload{Node: name, Network: network}
+			w := edit.Workload{Node: name, Network: network, Identity: fabric.Identity(a.Identity)}
 			for _, text := range a.Addresses {
 				text, _, _ = strings.Cut(text, "/")
 				if addr, err := netip.ParseAddr(text); err == nil {
@@ -117,7 +119,7 @@ func (s *intentService) DeleteNode(ctx context.Context, req *connect.Request[wef
 		if _, ok := v.Nodes[name]; !ok && len(m.Keys) == 0 {
 			return state.Batch{}, connect.NewError(connect.CodeNotFound, fmt.Errorf("node %s does not exist", name))
 		}
-		return edit.DeleteNode(v, name), nil
+		return edit.DeleteNode(v, name)
 	})
 	if err != nil {
 		return nil, toConnect(err)

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/weftfabric/weft/controller/health"
 	"github.com/weftfabric/weft/controller/observe"
 	"github.com/weftfabric/weft/controller/pki"
 	"github.com/weftfabric/weft/controller/planner"
@@ -56,7 +57,7 @@ func RemoteHandler(cfg Config) http.Handler {
 	mux.Handle(observeHandler(cfg))
 	peerPath, peers := weftv1connect.NewPeerServiceHandler(&peerService{cfg}, options(maxNodeRequest))
 	mux.Handle(peerPath, guarded(peersOnly, peers))
-	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams()}, options(maxNodeRequest))
+	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams(), judge: &health.Judge{}, absences: &health.Absences{}}, options(maxNodeRequest))
 	mux.Handle(path, guarded(inContact(cfg.Store, membersOnly(cfg.Store)), nodes))
 	// Anybody may ask to join: the token decides.
 	mux.Handle(weftv1connect.NewJoinServiceHandler(&joinService{cfg}, options(maxNodeRequest)))

@@ -188,6 +188,11 @@ func (s *nodeService) Report(ctx context.Context, req *connect.Request[weftv1.Re
 	if err != nil {
 		return nil, toConnect(err)
 	}
+	if req.Msg.Report != nil {
+		if err := s.observe(ctx, name, req.Msg.Report); err != nil {
+			return nil, toConnect(err)
+		}
+	}
 	return connect.NewResponse(&weftv1.ReportResponse{}), nil
 }
 

@@ -17,6 +17,7 @@ type Workload struct {
 	Node      fabric.NodeName
 	Network   fabric.NetworkRef
 	Addresses []netip.Addr
+	Identity  fabric.Identity
 }
 
 // allocate returns the changes of what the controller hands out that follow from a new intent: network
@@ -28,6 +29,8 @@ func allocate(v *state.View, after *topology.Intent, workloads []Workload) ([]st
 	a.identities()
 	a.leases()
 	a.bindings()
+	a.overlay()
+	a.placed()
 	return a.changes, a.problems
 }
 

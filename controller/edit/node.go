@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,7 +12,9 @@ import (
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/state"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // Register announces a node. Two nodes can't have one tunnel address.
@@ -22,20 +25,67 @@ func Register(v *state.View, name fabric.NodeName, n compile.NodeState) (state.B
 	if err := topology.CheckLabels(n.Labels); err != nil {
 		return state.Batch{}, invalid("the node's labels: %v", err)
 	}
+	old, had := v.Nodes[name]
+	n.Overlay, n.Drained = old.Overlay, old.Drained
+	keys := map[fabric.PublicKey]bool{}
+	for _, k := range []fabric.PublicKey{n.WireGuard.Key, n.Next.Key} {
+		if !k.IsZero() && keys[k] {
+			return state.Batch{}, invalid("the node's next WireGuard key is the one that it uses: make another")
+		}
+		keys[k] = !k.IsZero()
+	}
 	for _, other := range slices.Sorted(maps.Keys(v.Nodes)) {
-		if other != name && v.Nodes[other].VTEP == n.VTEP {
+		o := v.Nodes[other]
+		switch {
+		case other == name:
+		case o.VTEP == n.VTEP && !n.NAT && !o.NAT:
 			return state.Batch{}, invalid("tunnel address %s belongs to node %s: give each node its own, or delete that node", n.VTEP, other)
+		case keys[o.WireGuard.Key] || keys[o.Next.Key]:
+			return state.Batch{}, invalid("the WireGuard key %s belongs to node %s: a copied machine must make its own, so remove the key file here and start the agent again", shared(keys, o), other)
 		}
 	}
-	if old, ok := v.Nodes[name]; ok && old.VTEP == n.VTEP && maps.Equal(old.Labels, n.Labels) {
+	if s := v.Intent.Settings(); s.Encryption.Mode == topology.EncryptionWireGuard {
+		if s.Overlay.VTEPs.Contains(n.VTEP) {
+			return state.Batch{}, invalid("address %s lies in %s, the Fabric's spec.overlay.vteps: give an address of the underlay, or change the range", n.VTEP, s.Overlay.VTEPs)
+		}
+		addr, err := newVTEPPool(s.Overlay.VTEPs, v.Nodes).address(name, n.Overlay)
+		if err != nil {
+			return state.Batch{}, err
+		}
+		n.Overlay = addr
+	}
+	if had && old.Equal(n) {
 		return state.Batch{}, nil
 	}
 	return batch(compile.Change{Node: &compile.NodeChange{Name: name, State: &n}}), nil
 }
 
-// DeleteNode removes a node with all that it holds: leases, bound Ports, its membership.
-func DeleteNode(v *state.View, name fabric.NodeName) state.Batch {
-	b := state.Batch{Expel: name}
+// shared returns the key of a node that is one of keys.
+func shared(keys map[fabric.PublicKey]bool, n compile.NodeState) fabric.PublicKey {
+	if keys[n.WireGuard.Key] {
+		return n.WireGuard.Key
+	}
+	return n.Next.Key
+}
+
+// DeleteNode removes a node with all that it holds: leases, bound Ports, its membership. One that the Fabric names
+// stays.
+func DeleteNode(v *state.View, name fabric.NodeName) (state.Batch, error) {
+	if field := named(v.Intent.Settings().Overlay, name); field != "" {
+		return state.Batch{}, invalid("node %s is named by the Fabric's %s: take it out there first", name, field)
+	}
+	b := Reclaim(v, name)
+	b.Expel = name
+	if _, ok := v.Nodes[name]; ok {
+		b.Changes = append(b.Changes, state.Change{Change: compile.Change{Node: &compile.NodeChange{Name: name}}})
+	}
+	return b, nil
+}
+
+// Reclaim frees what a node holds: leases, bound Ports, what was placed on it and measured of its tunnels. It stays
+// a member.
+func Reclaim(v *state.View, name fabric.NodeName) state.Batch {
+	var b state.Batch
 	add := func(c compile.Change) { b.Changes = append(b.Changes, state.Change{Change: c}) }
 	for _, k := range sortedKeys(v.Leases, compareLeases) {
 		if v.Leases[k].Node == name {
@@ -47,8 +97,15 @@ func DeleteNode(v *state.View, name fabric.NodeName) state.Batch {
 			add(compile.Change{Binding: &compile.BindingChange{Port: ref}})
 		}
 	}
-	if _, ok := v.Nodes[name]; ok {
-		add(compile.Change{Node: &compile.NodeChange{Name: name}})
+	for _, p := range sortedKeys(v.Placed, comparePlacements) {
+		if p.Node == name {
+			add(compile.Change{Placed: &compile.PlacedChange{Placement: p, Gone: true}})
+		}
+	}
+	for _, l := range sortedKeys(v.Failed, overlay.Link.Compare) {
+		if l.A == name || l.B == name {
+			add(compile.Change{Link: &compile.LinkChange{Link: l}})
+		}
 	}
 	return b
 }
@@ -63,7 +120,7 @@ type LeaseRequest struct {
 // LeaseBlock leases a free block of a subnet to a node: one of the fabric's size, and further ones that make one range
 // with those before, as topology.BlockLease says.
 func LeaseBlock(v *state.View, node fabric.NodeName, r LeaseRequest) (netip.Prefix, state.Batch, error) {
-	if err := registered(v, node); err != nil {
+	if err := open(v, node); err != nil {
 		return netip.Prefix{}, state.Batch{}, err
 	}
 	subnet, rng, err := r.subnet(v.Intent)
@@ -174,6 +231,9 @@ func BindPort(v *state.View, node fabric.NodeName, b Binding) (fabric.PortRef, s
 	if v.Bindings[ref] == node {
 		return ref, state.Batch{}, nil
 	}
+	if err := open(v, node); err != nil {
+		return ref, state.Batch{}, err
+	}
 	return ref, batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
 }
 
@@ -191,6 +251,21 @@ func registered(v *state.View, node fabric.NodeName) error {
 		return invalid("node %s has not registered its tunnel address yet: call Register first", node)
 	}
 	return nil
+}
+
+// open reports why no further workload may come to a node.
+func open(v *state.View, node fabric.NodeName) error {
+	if err := registered(v, node); err != nil {
+		return err
+	}
+	if v.Nodes[node].Drained {
+		return invalid("node %s is drained: attach the workload elsewhere, or let the node take workloads again with weft node undrain %s", node, node)
+	}
+	return nil
+}
+
+func comparePlacements(a, b plan.Placement) int {
+	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Identity, b.Identity))
 }
 
 func batch(changes ...compile.Change) state.Batch {

@@ -10,7 +10,9 @@ import (
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 // View is everything that plans depend on at one revision. Its maps must not be written to.
@@ -77,6 +79,8 @@ func NewView() *View {
 			Leases:     map[compile.LeaseKey]compile.Lease{},
 			Bindings:   map[fabric.PortRef]fabric.NodeName{},
 			Nodes:      map[fabric.NodeName]compile.NodeState{},
+			Failed:     map[overlay.Link]bool{},
+			Placed:     map[plan.Placement]bool{},
 		},
 		Objects:           map[topology.Key]ObjectMeta{},
 		IdentityRevisions: map[fabric.Identity]uint64{},
@@ -89,6 +93,7 @@ func (v *View) Clone() compile.State {
 	s := v.State
 	s.Networks, s.Identities, s.Leases = maps.Clone(s.Networks), maps.Clone(s.Identities), maps.Clone(s.Leases)
 	s.Bindings, s.Nodes = maps.Clone(s.Bindings), maps.Clone(s.Nodes)
+	s.Failed, s.Placed = maps.Clone(s.Failed), maps.Clone(s.Placed)
 	return s
 }
 
@@ -118,6 +123,10 @@ func (v *View) With(revision uint64, changes []Change) *View {
 				node = nil
 			}
 			put(own(&w.bindings, &next.Bindings), c.Binding.Port, node)
+		case c.Link != nil:
+			mark(own(&w.failed, &next.Failed), c.Link.Link, c.Link.Failed)
+		case c.Placed != nil:
+			mark(own(&w.placed, &next.Placed), c.Placed.Placement, !c.Placed.Gone)
 		case c.Node != nil:
 			put(own(&w.nodes, &next.Nodes), c.Node.Name, c.Node.State)
 		}
@@ -147,7 +156,7 @@ func (v *View) setIdentity(w *writer, c Change) {
 
 // writer remembers which maps of the next view are already copies.
 type writer struct {
-	objects, networks, identities, made, byLabels, leases, bindings, nodes bool
+	objects, networks, identities, made, byLabels, leases, bindings, nodes, failed, placed bool
 }
 
 // own makes *m a copy the first time, and returns it.
@@ -156,6 +165,15 @@ func own[K comparable, V any](owned *bool, m *map[K]V) map[K]V {
 		*m, *owned = maps.Clone(*m), true
 	}
 	return *m
+}
+
+// mark adds a key to a set, or takes it away.
+func mark[K comparable](m map[K]bool, k K, in bool) {
+	if in {
+		m[k] = true
+	} else {
+		delete(m, k)
+	}
 }
 
 // put sets a key, or removes it when there is no value.

@@ -11,7 +11,9 @@ import (
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/state"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/topology/overlay"
 )
 
 const (
@@ -85,6 +87,11 @@ func encode(c state.Change) (key string, value []byte, err error) {
 		return encodeValue(key, &bindingRecord{c.Binding.Node})
 	case c.Node != nil:
 		return encodeValue(stateKey("node", string(c.Node.Name)), c.Node.State)
+	case c.Link != nil:
+		return encodeMark(stateKey("link", string(c.Link.Link.A), string(c.Link.Link.B)), c.Link.Failed)
+	case c.Placed != nil:
+		p := c.Placed.Placement
+		return encodeMark(stateKey("placed", string(p.Node), fmt.Sprintf("%06x", uint32(p.Identity))), !c.Placed.Gone)
 	}
 	return "", nil, fmt.Errorf("a change changes nothing")
 }
@@ -95,6 +102,14 @@ func encodeValue[T any](key string, v *T) (string, []byte, error) {
 	}
 	value, err := json.Marshal(v)
 	return key, value, err
+}
+
+// encodeMark returns a key whose presence is all that counts.
+func encodeMark(key string, in bool) (string, []byte, error) {
+	if !in {
+		return key, nil, nil
+	}
+	return key, []byte("{}"), nil
 }
 
 func stateKey(parts ...string) string { return prefixState + strings.Join(parts, "/") }
@@ -156,6 +171,14 @@ func decodeParts(parts []string, value []byte) (c state.Change, err error) {
 	case kind == "node" && len(parts) == 2:
 		c.Node = &compile.NodeChange{Name: fabric.NodeName(parts[1])}
 		c.Node.State, err = decodeValue[compile.NodeState](value)
+	case kind == "link" && len(parts) == 3:
+		c.Link = &compile.LinkChange{Link: overlay.Link{A: fabric.NodeName(parts[1]), B: fabric.NodeName(parts[2])}, Failed: value != nil}
+	case kind == "placed" && len(parts) == 3:
+		id, err := strconv.ParseUint(parts[2], 16, 24)
+		if err != nil {
+			return c, err
+		}
+		c.Placed = &compile.PlacedChange{Placement: plan.Placement{Node: fabric.NodeName(parts[1]), Identity: fabric.Identity(id)}, Gone: value == nil}
 	default:
 		err = fmt.Errorf("the key is not one of this version: a newer controller wrote it")
 	}
