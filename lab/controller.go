@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"

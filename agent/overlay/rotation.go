@@ -31,7 +31,8 @@ func (m *Manager) Announce() error {
 	return nil
 }
 
-// Switch begins to use the announced key. Sessions begin anew: WireGuard holds back what is sent meanwhile.
+// Switch begins to use the announced key. Sessions begin anew. What is sent meanwhile is held back, by WireGuard until
+// there is a session, and by the embedded device until the peer takes packets under the new key.
 func (m *Manager) Switch() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,6 +43,9 @@ func (m *Manager) Switch() error {
 	m.keys = keys
 	if !m.want.Encrypts() {
 		return nil
+	}
+	if m.embedded != nil {
+		defer m.embedded.Hold(m.want.waits())()
 	}
 	return m.control.Configure(m.want.config(m.keys, m.moved))
 }

@@ -80,6 +80,19 @@ func (w Want) Targets() []paths.Target {
 	return out
 }
 
+// waits gives each VTEP the probe address of the node through which it is reached.
+func (w Want) waits() map[netip.Addr]netip.Addr {
+	out := map[netip.Addr]netip.Addr{}
+	for _, t := range w.Tunnels {
+		for _, p := range t.Peer.Allowed {
+			if t.Probe.IsValid() && p.IsSingleIP() && p.Addr() != t.Probe {
+				out[p.Addr()] = t.Probe
+			}
+		}
+	}
+	return out
+}
+
 // config returns the device's configuration; moved are the tunnels whose other end has begun to use its next key.
 func (w Want) config(keys wireguard.Keys, moved map[fabric.NodeName]bool) wireguard.Config {
 	c := wireguard.Config{Private: keys.Current, Port: w.Port}

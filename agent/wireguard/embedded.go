@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 
@@ -87,6 +88,13 @@ func (e *Embedded) answer(c net.Conn) {
 
 // Done is closed when the device has ended by itself, as when its tap was deleted.
 func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
+
+// Hold is to be called right before the node's key changes, and what it returns right after: packets to the destinations
+// wait until the address beside each has answered under the new key, or half a second.
+func (e *Embedded) Hold(waits map[netip.Addr]netip.Addr) (changed func()) {
+	e.frames.holder.begin(waits)
+	return func() { e.frames.holding.Go(e.frames.askHeld) }
+}
 
 // Counters returns what the device did besides delivering.
 func (e *Embedded) Counters() Counters { return e.frames.counters() }

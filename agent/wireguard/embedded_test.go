@@ -2,6 +2,7 @@ package wireguard_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,18 +43,33 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beNode runs a device until standard input ends, and prints its counters for each line read.
+// probeOf returns the probe address of the node with a VTEP.
+func probeOf(vtep netip.Addr) netip.Addr {
+	b := vtep.As4()
+	b[2] |= 0x80
+	return netip.AddrFrom4(b)
+}
+
+// beNode runs a device until standard input ends. For each line read it prints its counters; a line with a VTEP makes
+// it hold back packets to it before, and "changed" says that the key has changed.
 func beNode(name string, vtep netip.Addr) error {
 	tap, err := host.New("").OpenTap(name, mtu)
 	if err != nil {
 		return err
 	}
-	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, VTEPs: vteps, MTU: mtu, Relay: true}, slog.New(slog.DiscardHandler))
+	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, Probe: probeOf(vtep), VTEPs: vteps, MTU: mtu, Relay: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	fmt.Println("{}")
+	changed := func() {}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if to, err := netip.ParseAddr(lines.Text()); err == nil {
+			changed = e.Hold(map[netip.Addr]netip.Addr{to: probeOf(to)})
+		}
+		if lines.Text() == "changed" {
+			changed()
+		}
 		if err := json.NewEncoder(os.Stdout).Encode(e.Counters()); err != nil {
 			return err
 		}
@@ -110,7 +126,7 @@ func startNode(t *testing.T, index int) *node {
 	n.VSCtl(t, "add-br", "weft-vtep", "--", "set", "bridge", "weft-vtep", "datapath_type=netdev", "fail_mode=standalone",
 		"other_config:hwaddr="+wireguard.BridgeMAC(n.vtep).String())
 	h := host.New(n.Namespace)
-	if err := h.SetAddresses("weft-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits())}, mtu); err != nil {
+	if err := h.SetAddresses("weft-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits()), netip.PrefixFrom(probeOf(n.vtep), 32)}, mtu); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("ip", "netns", "exec", name, os.Args[0], n.vtep.String())
@@ -159,9 +175,12 @@ func (n *node) configure(t *testing.T, peers []*node, behind map[*node][]*node) 
 	}
 }
 
-func (n *node) counters(t *testing.T) (c wireguard.Counters) {
+func (n *node) counters(t *testing.T) wireguard.Counters { return n.tell(t, "") }
+
+// tell gives the device a line, and returns its counters.
+func (n *node) tell(t *testing.T, line string) (c wireguard.Counters) {
 	t.Helper()
-	if _, err := fmt.Fprintln(n.in); err != nil || !n.out.Scan() {
+	if _, err := fmt.Fprintln(n.in, line); err != nil || !n.out.Scan() {
 		t.Fatal("the device doesn't answer")
 	}
 	if err := json.Unmarshal(n.out.Bytes(), &c); err != nil {
@@ -243,4 +262,94 @@ func TestTunnelCarriesOnlyTheFabric(t *testing.T) {
 	if after := n[0].counters(t).Foreign; after == before {
 		t.Error("TCP to another VTEP wasn't dropped and counted")
 	}
+}
+
+// A node changes its key under traffic in both directions, while its peer looks for the new key's first handshake
+// every few milliseconds.
+func TestKeyChangeLosesNothing(t *testing.T) {
+	n := startNodes(t, 2)
+	a, b := n[0], n[1]
+	a.configure(t, n[1:], nil)
+	b.configure(t, n[:1], nil)
+	if !a.reaches(b) {
+		t.Fatal("peers don't reach each other")
+	}
+	next, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := func(key wireguard.Key, allowed bool) wireguard.Peer {
+		p := wireguard.Peer{Key: key.PublicKey(), Endpoint: a.endpoint}
+		if allowed {
+			p.Allowed = []netip.Prefix{netip.PrefixFrom(a.vtep, 32), netip.PrefixFrom(probeOf(a.vtep), 32)}
+		}
+		return p
+	}
+	set := func(n *node, private wireguard.Key, peers ...wireguard.Peer) {
+		t.Helper()
+		if err := n.control.Configure(wireguard.Config{Private: private, Port: port, Peers: peers}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	toB := wireguard.Peer{Key: b.private.PublicKey(), Endpoint: b.endpoint, Allowed: []netip.Prefix{netip.PrefixFrom(b.vtep, 32), netip.PrefixFrom(probeOf(b.vtep), 32)}}
+	set(a, a.private, toB)
+	set(b, b.private, peer(a.private, true), peer(next, false))
+
+	const pings = "300"
+	run := func(from, to *node) (*exec.Cmd, *bytes.Buffer) {
+		var out bytes.Buffer
+		cmd := exec.Command("ip", "netns", "exec", filepath.Base(from.Namespace), "ping", "-q", "-i", "0.01", "-c", pings, "-W", "3", to.vtep.String())
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd, &out
+	}
+	first, firstOut := run(a, b)
+	second, secondOut := run(b, a)
+	start, err := b.control.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Some traffic goes by under the old key.
+	for received := start.Peers[0].Received; ; {
+		s, err := b.control.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum(s) > received+20_000 {
+			break
+		}
+	}
+	a.tell(t, b.vtep.String())
+	set(a, next, toB)
+	a.tell(t, "changed")
+	for moved := false; !moved; time.Sleep(5 * time.Millisecond) {
+		s, err := b.control.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range s.Peers {
+			moved = moved || p.Key == next.PublicKey() && !p.Handshake.IsZero()
+		}
+	}
+	set(b, b.private, peer(a.private, false), peer(next, true))
+	for _, c := range []struct {
+		cmd *exec.Cmd
+		out *bytes.Buffer
+	}{{first, firstOut}, {second, secondOut}} {
+		if err := c.cmd.Wait(); err != nil {
+			t.Errorf("%v: %s", err, c.out)
+		}
+		if !strings.Contains(c.out.String(), pings+" received") {
+			t.Errorf("packets were lost:\n%s", c.out)
+		}
+	}
+}
+
+func sum(s wireguard.Status) (received uint64) {
+	for _, p := range s.Peers {
+		received += p.Received
+	}
+	return received
 }

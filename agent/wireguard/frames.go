@@ -53,6 +53,9 @@ type frames struct {
 	relay  chan []byte
 	events chan tun.Event
 
+	holder  holder
+	holding sync.WaitGroup
+
 	closing sync.Once
 	closed  atomic.Bool
 	readers sync.WaitGroup
@@ -165,6 +168,9 @@ func (d *frames) outgoing(frame []byte) packet {
 		d.foreign.Add(1)
 		return nil
 	}
+	if d.holder.keep(p) {
+		return nil
+	}
 	return p
 }
 
@@ -175,6 +181,9 @@ func (d *frames) Write(bufs [][]byte, offset int) (int, error) {
 		switch p := b[offset:]; {
 		case !valid(p) || !packet(p).carried():
 			d.foreign.Add(1)
+		case d.holder.active.Load() && isEchoReply(p):
+			from := packet(p).source()
+			d.holding.Go(func() { d.free(from) })
 		case d.link.own(packet(p).dest()):
 			if err := d.deliver(b, offset); err != nil {
 				return 0, err
@@ -246,6 +255,7 @@ func (d *frames) Close() (err error) {
 		d.closed.Store(true)
 		d.wakeReader()
 		d.readers.Wait()
+		d.holding.Wait()
 		close(d.events)
 		err = errors.Join(d.tap.Close(), unix.Close(d.wake))
 	})
