@@ -2,7 +2,6 @@ package reach
 
 import (
 	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -22,11 +21,11 @@ type Class struct {
 // Part is a set of connections from one class to another with one decision: each source address with each
 // destination address of the same family and each service.
 type Part struct {
-	Family Family
+	Family  Family
+	Allowed bool
 	// Src and Dst are sets of address atoms; nil stands for all addresses of the class in the family.
 	Src, Dst Set
 	Services Set // of points of the service line
-	Allowed  bool
 	// Egress and Ingress are the deciding rules. Ingress is nil when Egress denies, and either is nil for an end
 	// outside the fabric, for an unknown one, and where no rule decides, which denies.
 	Egress, Ingress *firewall.Rule
@@ -34,16 +33,26 @@ type Part struct {
 
 // Engine answers for tables and classes. It remembers what it computed, and belongs to one goroutine.
 type Engine struct {
-	Atoms      *Atoms
-	classes    []Class
-	networks   map[fabric.NetworkID]*table
-	sides      []side // of each class
-	all        [IPv6 + 1]Set
-	outcomes   []outcome
-	byOutcome  map[string]int32
-	ruleNumber map[*firewall.Rule]uint32
-	pairs      map[pairKey][]Part
+	Atoms    *Atoms
+	classes  []Class
+	networks map[fabric.NetworkID]*table
+	sides    []side // of each class
+	all      [IPv6 + 1]Set
+	outcomes []outcome
+	plain    map[plainOutcome]int32
+	pairs    map[pairKey][]Part
+	slab     []Part // where the next parts go: many small lists are one block of memory
+	scratch  scratch
 }
+
+// scratch is memory that each decision uses anew.
+type scratch struct {
+	open, rest []region
+	out        outcome
+}
+
+// slabSize is how many parts are allocated at once.
+const slabSize = 4096
 
 // side is a class as the engine sees it.
 type side struct {
@@ -52,18 +61,28 @@ type side struct {
 	subject   [firewall.Egress + 1]*group // what governs the class; nil without a table
 }
 
-// pairKey is what a pair's parts depend on: the outcomes of the directions, and the families of both sides.
+// pairKey is what a pair's parts depend on: the outcomes of the directions in each family.
 type pairKey struct {
-	egress, ingress int32
-	families        uint8
+	egress4, ingress4, egress6, ingress6 int32
 }
 
-// The outcomes that every engine has: everything is allowed, because no table governs the end, and everything is
-// denied, because nothing is known of it.
-const (
-	ungoverned int32 = iota
-	unknown
-)
+// of returns the outcomes' numbers in a family.
+func (k *pairKey) of(f Family) (egress, ingress *int32) {
+	if f == IPv4 {
+		return &k.egress4, &k.ingress4
+	}
+	return &k.egress6, &k.ingress6
+}
+
+// plainOutcome is an outcome of one verdict for everything: those are alike for many groups of subjects.
+type plainOutcome struct {
+	family  Family
+	allowed bool
+	rule    *firewall.Rule
+}
+
+// noOutcome is the number of the outcome in a family that a pair doesn't share, or of a direction that isn't asked.
+const noOutcome int32 = 0
 
 // New returns an engine. cuts are further addresses at which atoms are cut: engines with the same tables' and
 // classes' addresses among their cuts number their atoms alike.
@@ -75,16 +94,9 @@ func New(tables map[fabric.NetworkID]firewall.Table, classes []Class, cuts ...Ra
 	ranges = append(ranges, RangesOf(tables)...)
 	e := &Engine{
 		Atoms: newAtoms(ranges), classes: classes, networks: make(map[fabric.NetworkID]*table),
-		byOutcome: make(map[string]int32), pairs: make(map[pairKey][]Part), ruleNumber: make(map[*firewall.Rule]uint32),
+		outcomes: make([]outcome, noOutcome+1), plain: make(map[plainOutcome]int32), pairs: make(map[pairKey][]Part),
 	}
 	e.all[IPv4], e.all[IPv6] = AllServices(IPv4), AllServices(IPv6)
-	for _, allowed := range []bool{ungoverned: true, unknown: false} {
-		var o outcome
-		for _, f := range []Family{IPv4, IPv6} {
-			o = append(o, verdict{region: region{family: f, services: e.all[f]}, allowed: allowed})
-		}
-		e.intern(o)
-	}
 	for _, c := range classes {
 		s := side{}
 		addresses := e.Atoms.setOfRanges(c.Addresses)
@@ -144,11 +156,19 @@ func RangesOf(tables map[fabric.NetworkID]firewall.Table) []Range {
 // They are ordered by family, then as their rules are asked.
 func (e *Engine) Between(from, to int) []Part {
 	src, dst := e.classes[from], e.classes[to]
-	key := pairKey{egress: unknown, ingress: unknown, families: e.sides[from].families & e.sides[to].families}
-	if (src.Network == 0 || src.Identity != 0) && (dst.Network == 0 || dst.Identity != 0) && src.Network|dst.Network != 0 {
-		key.egress = e.direction(firewall.Egress, from, to)
-		if !e.outcomes[key.egress].deniesAll() {
-			key.ingress = e.direction(firewall.Ingress, to, from)
+	known := (src.Network == 0 || src.Identity != 0) && (dst.Network == 0 || dst.Identity != 0) && src.Network|dst.Network != 0
+	common := e.sides[from].families & e.sides[to].families
+	var key pairKey
+	for f := IPv4; f <= IPv6; f++ {
+		egress, ingress := key.of(f)
+		switch {
+		case common>>f&1 == 0:
+		case !known:
+			*egress = e.number(f, outcome{e.everything(f, false)})
+		default:
+			if *egress = e.direction(firewall.Egress, f, from, to); e.outcomes[*egress].allows() {
+				*ingress = e.direction(firewall.Ingress, f, to, from)
+			}
 		}
 	}
 	parts, ok := e.pairs[key]
@@ -159,81 +179,80 @@ func (e *Engine) Between(from, to int) []Part {
 	return parts
 }
 
-// product joins the two directions. Egress verdicts speak of destination addresses, ingress verdicts of sources.
+// product joins the directions. Egress verdicts speak of destination addresses, ingress verdicts of sources.
 func (e *Engine) product(key pairKey) []Part {
-	var out []Part
-	for _, eg := range e.outcomes[key.egress] {
-		switch {
-		case key.families>>eg.family&1 == 0:
-		case !eg.allowed:
-			out = append(out, Part{Family: eg.family, Dst: eg.addresses, Services: eg.services, Egress: eg.rule})
-		default:
-			for _, in := range e.outcomes[key.ingress] {
-				if in.family != eg.family {
-					continue
-				}
-				if both := eg.services.Intersect(in.services); !both.IsEmpty() {
-					out = append(out, Part{
-						Family: eg.family, Src: in.addresses, Dst: eg.addresses, Services: both,
-						Allowed: in.allowed, Egress: eg.rule, Ingress: in.rule,
-					})
-				}
+	most := 0
+	for f := IPv4; f <= IPv6; f++ {
+		egress, ingress := key.of(f)
+		most += len(e.outcomes[*egress]) * max(len(e.outcomes[*ingress]), 1)
+	}
+	if cap(e.slab)-len(e.slab) < most {
+		e.slab = make([]Part, 0, max(slabSize, most))
+	}
+	first := len(e.slab)
+	for f := IPv4; f <= IPv6; f++ {
+		egress, ingress := key.of(f)
+		e.productIn(f, e.outcomes[*egress], e.outcomes[*ingress])
+	}
+	return e.slab[first:len(e.slab):len(e.slab)]
+}
+
+// productIn adds the parts of a family.
+func (e *Engine) productIn(f Family, egress, ingress outcome) {
+	for i := range egress {
+		eg := &egress[i]
+		if !eg.allowed {
+			e.slab = append(e.slab, Part{Family: f, Dst: eg.addresses, Services: eg.services, Egress: eg.rule})
+			continue
+		}
+		for j := range ingress {
+			in := &ingress[j]
+			if both := eg.services.Intersect(in.services); !both.IsEmpty() {
+				e.slab = append(e.slab, Part{
+					Family: f, Allowed: in.allowed, Src: in.addresses, Dst: eg.addresses, Services: both, Egress: eg.rule, Ingress: in.rule,
+				})
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Part) int { return cmp.Compare(a.Family, b.Family) })
-	return out
+}
+
+// everything is one verdict for all packets of a family, by no rule: for an end outside, which no table governs, and for one
+// of which nothing is known.
+func (e *Engine) everything(f Family, allowed bool) verdict {
+	return verdict{region: region{services: e.all[f]}, allowed: allowed}
 }
 
 // direction returns the number of the outcome for a subject and a peer.
-func (e *Engine) direction(d firewall.Direction, subject, peer int) int32 {
+func (e *Engine) direction(d firewall.Direction, f Family, subject, peer int) int32 {
 	if e.classes[subject].Network == 0 {
-		return ungoverned
+		return e.number(f, outcome{e.everything(f, true)})
 	}
 	g := e.sides[subject].subject[d]
 	if g == nil {
-		return unknown
+		return e.number(f, outcome{e.everything(f, false)})
 	}
-	code := g.codes(e)[peer]
-	if n := g.outcomes[code]; n >= 0 {
-		return n
+	byCode := g.outcomes(e) // before the code is looked at
+	known := &byCode[f][g.code[peer]]
+	if *known == noOutcome {
+		*known = e.number(f, g.decide(e, f, peer))
 	}
-	n := e.intern(g.decide(e, peer))
-	g.outcomes[code] = n
-	return n
+	return *known
 }
 
-// intern numbers outcomes; equal ones have one number.
-func (e *Engine) intern(o outcome) int32 {
-	buf := make([]byte, 0, 256)
-	number := func(x uint32) { buf = binary.LittleEndian.AppendUint32(buf, x) }
-	for _, v := range o {
-		kind := uint32(v.family) << 1
-		if v.allowed {
-			kind |= 1
-		}
-		number(kind)
-		if v.rule != nil {
-			if e.ruleNumber[v.rule] == 0 {
-				e.ruleNumber[v.rule] = uint32(len(e.ruleNumber) + 1)
-			}
-			number(e.ruleNumber[v.rule])
-		} else {
-			number(0)
-		}
-		for _, s := range []Set{v.addresses, v.services} {
-			number(uint32(len(s)))
-			for _, span := range s {
-				number(span.First)
-				number(span.Last)
-			}
+// number returns the number of an outcome; plain ones that are equal have one number.
+func (e *Engine) number(f Family, o outcome) int32 {
+	isPlain := len(o) == 1 && o[0].addresses == nil && o[0].services.Equal(e.all[f])
+	var key plainOutcome
+	if isPlain {
+		key = plainOutcome{f, o[0].allowed, o[0].rule}
+		if n, ok := e.plain[key]; ok {
+			return n
 		}
 	}
-	n, ok := e.byOutcome[string(buf)]
-	if !ok {
-		n = int32(len(e.outcomes))
-		e.byOutcome[string(buf)] = n
-		e.outcomes = append(e.outcomes, o)
+	n := int32(len(e.outcomes))
+	e.outcomes = append(e.outcomes, o)
+	if isPlain {
+		e.plain[key] = n
 	}
 	return n
 }

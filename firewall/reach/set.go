@@ -33,14 +33,17 @@ func (s Set) IsEmpty() bool { return len(s) == 0 }
 func (s Set) Equal(t Set) bool { return slices.Equal(s, t) }
 
 // Contains reports whether x is in s.
-func (s Set) Contains(x uint32) bool {
-	i, _ := slices.BinarySearchFunc(s, x, func(a Span, x uint32) int {
-		if a.Last < x {
+func (s Set) Contains(x uint32) bool { return s.holds(Span{x, x}) }
+
+// holds reports whether all of x is in s.
+func (s Set) holds(x Span) bool {
+	i, _ := slices.BinarySearchFunc(s, x.First, func(a Span, first uint32) int {
+		if a.Last < first {
 			return -1
 		}
 		return 1
 	})
-	return i < len(s) && s[i].First <= x
+	return i < len(s) && s[i].First <= x.First && x.Last <= s[i].Last
 }
 
 // Union returns what is in either.
@@ -56,7 +59,14 @@ func (s Set) Union(t Set) Set {
 
 // Intersect returns what is in both.
 func (s Set) Intersect(t Set) Set {
-	if len(s) == 1 && len(t) == 1 && t[0].First <= s[0].First && s[0].Last <= t[0].Last {
+	switch {
+	case len(s) == 0 || len(t) == 0:
+		return nil
+	case len(t) == len(s) && &s[0] == &t[0]:
+		return s
+	case len(t) == 1 && s.holds(t[0]):
+		return t
+	case len(s) == 1 && t.holds(s[0]):
 		return s
 	}
 	var out Set

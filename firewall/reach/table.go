@@ -38,8 +38,8 @@ type group struct {
 	list  *ruleList
 	rules []int32
 	// code numbers the peers by what the rules know of them: peers with one code have one outcome.
-	code     []int32
-	outcomes []int32 // by code; negative when not computed yet
+	code   []int32
+	byCode [IPv6 + 1][]int32 // the outcomes' numbers; noOutcome when not computed yet
 }
 
 func newTable(t firewall.Table, e *Engine) *table {
@@ -134,41 +134,39 @@ func (l *ruleList) groupOf(id fabric.Identity) *group {
 	return g
 }
 
-// codes numbers the peers, rule by rule: those that a rule means part from those that it doesn't. A peer of whose
-// addresses a rule means some has a number of its own.
-func (g *group) codes(e *Engine) []int32 {
+// outcomes returns the outcomes by family and code. It numbers the peers first, rule by rule: those that a rule means part from
+// those that it doesn't. A peer of whose addresses a rule means some has a number of its own.
+func (g *group) outcomes(e *Engine) *[IPv6 + 1][]int32 {
 	if g.code != nil {
-		return g.code
+		return &g.byCode
 	}
 	g.code = make([]int32, len(e.classes))
 	next := int32(1)
+	var moved []int32 // by old code, the new one, or 0
 	for _, i := range g.rules {
-		moved := make(map[int32]int32)
+		moved = append(moved[:0], make([]int32, next)...)
 		for _, class := range g.list.rules[i].means {
-			to, ok := moved[g.code[class]]
-			if !ok {
-				to = next
+			to := &moved[g.code[class]]
+			if *to == 0 {
+				*to = next
 				next++
-				moved[g.code[class]] = to
 			}
-			g.code[class] = to
+			g.code[class] = *to
 		}
 		for _, class := range g.list.rules[i].touches {
 			g.code[class] = next
 			next++
 		}
 	}
-	g.outcomes = make([]int32, next)
-	for i := range g.outcomes {
-		g.outcomes[i] = -1
+	for f := IPv4; f <= IPv6; f++ {
+		g.byCode[f] = make([]int32, next)
 	}
-	return g.code
+	return &g.byCode
 }
 
-// region is a set of packets as one direction sees them: the peer's addresses, nil for all that it has in the family,
-// and services.
+// region is a set of packets of one family as one direction sees them: the peer's addresses, nil for all that it has, and
+// services.
 type region struct {
-	family    Family
 	addresses Set
 	services  Set
 }
@@ -180,17 +178,22 @@ type verdict struct {
 	rule    *firewall.Rule // nil: no rule decided
 }
 
+// outcome is what a direction decides for all packets of a family.
 type outcome []verdict
 
-// deniesAll reports whether nothing at all is allowed.
-func (o outcome) deniesAll() bool {
-	return !slices.ContainsFunc(o, func(v verdict) bool { return v.allowed })
+// allows reports whether anything at all is allowed.
+func (o outcome) allows() bool {
+	for i := range o {
+		if o[i].allowed {
+			return true
+		}
+	}
+	return false
 }
 
-// decide asks the rules of a group for all packets of a peer at once, tier by tier.
-func (g *group) decide(e *Engine, peer int) outcome {
-	open := []region{{family: IPv4, services: e.all[IPv4]}, {family: IPv6, services: e.all[IPv6]}}
-	var out outcome
+// decide asks the rules of a group for all packets of a peer in a family at once, tier by tier.
+func (g *group) decide(e *Engine, f Family, peer int) outcome {
+	open, rest, out := append(e.scratch.open[:0], region{services: e.all[f]}), e.scratch.rest, e.scratch.out[:0]
 	var passed []region
 	tier := firewall.Platform
 	for _, i := range g.rules {
@@ -205,11 +208,11 @@ func (g *group) decide(e *Engine, peer int) outcome {
 		if !means && !contains(p.touches, peer) {
 			continue
 		}
-		var rest []region
+		ask := question{e, f, peer, p, means}
+		rest = rest[:0]
 		for _, r := range open {
-			taken, left, ok := r.split(e, peer, p, means)
-			if !ok {
-				rest = append(rest, r)
+			var taken region
+			if taken, rest = ask.split(r, rest); taken.services.IsEmpty() {
 				continue
 			}
 			if p.rule.Action == firewall.Pass {
@@ -217,39 +220,47 @@ func (g *group) decide(e *Engine, peer int) outcome {
 			} else {
 				out = append(out, verdict{taken, p.rule.Action == firewall.Allow, p.rule})
 			}
-			rest = append(rest, left...)
 		}
-		open = rest
+		open, rest = rest, open
 	}
 	for _, r := range append(open, passed...) {
 		out = append(out, verdict{region: r})
 	}
-	return out
+	e.scratch = scratch{open, rest, out}
+	return slices.Clone(out)
 }
 
-// split returns the part of a region that a rule takes, and what it leaves. means says that the rule takes every
-// address.
-func (r region) split(e *Engine, peer int, p *prepared, means bool) (taken region, left []region, ok bool) {
-	services := r.services.Intersect(p.services[r.family])
+// question is what one rule has to say about a peer. means says that the rule takes every address.
+type question struct {
+	e     *Engine
+	f     Family
+	peer  int
+	p     *prepared
+	means bool
+}
+
+// split returns the part of a region that the rule takes, without services if it takes nothing, and appends what it leaves.
+func (q *question) split(r region, left []region) (taken region, rest []region) {
+	services := r.services.Intersect(q.p.services[q.f])
 	if services.IsEmpty() {
-		return region{}, nil, false
+		return region{}, append(left, r)
 	}
-	taken = region{r.family, r.addresses, services}
-	if !means {
-		all := e.Addresses(peer, r.family, r.addresses)
-		hit := all.Intersect(p.addresses)
+	taken = region{r.addresses, services}
+	if !q.means {
+		all := q.e.Addresses(q.peer, q.f, r.addresses)
+		hit := all.Intersect(q.p.addresses)
 		if hit.IsEmpty() {
-			return region{}, nil, false
+			return region{}, append(left, r)
 		}
 		if other := all.Subtract(hit); !other.IsEmpty() {
 			taken.addresses = hit
-			left = append(left, region{r.family, other, r.services})
+			left = append(left, region{other, r.services})
 		}
 	}
 	if other := r.services.Subtract(services); !other.IsEmpty() {
-		left = append(left, region{r.family, taken.addresses, other})
+		left = append(left, region{taken.addresses, other})
 	}
-	return taken, left, true
+	return taken, left
 }
 
 func contains(sorted []int32, class int) bool {
