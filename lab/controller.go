@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
