@@ -167,9 +167,14 @@ func (m mover) released() {
 
 func (m mover) until(what string, ok func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(moveTime); !ok(); time.Sleep(20 * time.Millisecond) {
+	m.untilWithin(moveTime, what, ok)
+}
+
+func (m mover) untilWithin(limit time.Duration, what string, ok func() bool) {
+	m.t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			m.t.Fatalf("waited for %s", what)
+			m.t.Fatalf("waited %s for %s", limit, what)
 		}
 	}
 }
