@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftfabric/weft/agent/flowlog"
 	"github.com/weftfabric/weft/agent/ovs"
 )
 
@@ -28,15 +29,25 @@ type Agent struct {
 	reports chan struct{}
 	ways    chan struct{} // the way to others isn't as it has to be
 	refused atomic.Uint64 // questions of the switch that weren't answered
+
+	countNow    chan struct{}
+	connections *flowlog.File // nil keeps no log
+	// limited and unwritten count records of connections that the agent left out, or couldn't write.
+	limited, unwritten atomic.Uint64
 }
 
 // New returns an agent that does nothing before Run.
 func New(cfg Config) *Agent {
 	life, stop := context.WithCancel(context.Background())
-	return &Agent{
+	a := &Agent{
 		cfg: cfg, life: life, stop: stop, events: make(chan func(*state)), jobs: make(chan flowJob, 1),
 		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1), ways: make(chan struct{}, 1),
+		countNow: make(chan struct{}, 1),
 	}
+	if cfg.FlowLog != "" {
+		a.connections = flowlog.NewFile(cfg.FlowLog, 0)
+	}
+	return a
 }
 
 // Run lives until ctx ends, and then waits for all goroutines. It leaves the switch as it is. Run is called once.
@@ -47,11 +58,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	s.waitUntil = time.Now().Add(planGrace)
 	s.refused, s.wireguardPort = &a.refused, a.cfg.WireGuardPort
 	a.loadPlan(s)
+	a.loadHits(s)
 	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.pathLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)
 	a.work.Wait()
+	a.endObservation(s)
 	return nil
 }
 
@@ -138,6 +151,7 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 	}
 	a.convergeWay(s)
 	a.convergeFlows(s, now)
+	a.convergeCuts(s)
 	return s.nextJob(now)
 }
 

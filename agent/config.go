@@ -21,6 +21,8 @@ type Config struct {
 	Labels   fabric.Labels // of the node
 	Version  string
 	Datapath ovs.DatapathType // empty: found out
+	// HitsFile keeps the counts of rules between runs, FlowLog the log of connections; empty keeps none.
+	HitsFile, FlowLog string
 	// PlanFile is where the last plan is kept between runs; empty keeps none.
 	PlanFile string
 
@@ -30,6 +32,8 @@ type Config struct {
 	Controller Controller
 	// Switch is asked for users; without it, what they ask about the switch gets no answer.
 	Switch Switch
+	// Tracker tells of live connections; without it none is cut when policy changes.
+	Tracker Tracker
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
 	KernelDatapath func() (bool, error)
 	// Touch makes the neighbour of a tunnel peer known; nil leaves that to the first packet. See the function Touch.
@@ -71,6 +75,7 @@ type Flows interface {
 	// PortChanges waits for ports of the switch to change. It fails once the connection has ended.
 	PortChanges(context.Context) ([]openflow.PortChange, error)
 	Questions
+	Counters
 	// Done is closed when the connection has ended.
 	Done() <-chan struct{}
 	Close() error

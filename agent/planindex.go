@@ -7,6 +7,7 @@ import (
 
 	"github.com/weftfabric/weft/agent/ipam"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/firewall"
 	"github.com/weftfabric/weft/plan"
 )
 
@@ -21,6 +22,7 @@ type planIndex struct {
 	labels     map[fabric.Identity]fabric.Labels // the ignored ones left out
 	leases     map[poolKey][]netip.Prefix
 	ignoreKeys []string
+	tables     map[fabric.NetworkID]firewall.Table
 }
 
 // labelSet names an identity.
@@ -55,7 +57,7 @@ func indexPlan(n plan.Node) planIndex {
 	x := planIndex{
 		node: n.Name, networks: map[fabric.NetworkRef]plan.Network{}, refs: map[fabric.NetworkID]fabric.NetworkRef{},
 		ports: map[fabric.PortRef]plan.Port{}, uids: map[string]fabric.PortRef{}, identities: map[labelSet]fabric.Identity{},
-		labels: map[fabric.Identity]fabric.Labels{},
+		labels: map[fabric.Identity]fabric.Labels{}, tables: map[fabric.NetworkID]firewall.Table{},
 		leases: map[poolKey][]netip.Prefix{}, ignoreKeys: n.Settings.IgnoredLabels,
 	}
 	for _, net := range n.Networks {
@@ -72,6 +74,9 @@ func indexPlan(n plan.Node) planIndex {
 			k := poolKey{r.Network, r.Subnet, familyOf(r.Prefix.Addr())}
 			x.leases[k] = append(x.leases[k], r.Prefix)
 		}
+	}
+	for _, t := range n.Tables {
+		x.tables[t.Network] = t
 	}
 	return x
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftfabric/weft/agent/hits"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/fabric"
@@ -82,6 +83,15 @@ type state struct {
 	way           way
 	wireguardPort uint16
 
+	// hits are the counts of rules; hitsChanged says that the saved ones are older, hitsSeen counts the readings, and
+	// hitsProblem says why earlier counts aren't used.
+	hits        *hits.Book
+	hitsChanged bool
+	hitsSeen    uint64
+	hitsProblem string
+	// cuts are the live connections that policy may forbid.
+	cuts cutState
+
 	flows      flowState
 	controller string // "connected", or why not
 
@@ -96,12 +106,13 @@ func newState(node fabric.NodeName) *state {
 		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
 		reserved: map[string]attachment{}, leaving: map[string]bool{}, deleting: map[string]bool{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
 		failedSince: map[string]time.Time{}, goneSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
-		controller: notConnected, flows: newFlowState(),
+		controller: notConnected, flows: newFlowState(), hits: hits.NewBook(), cuts: newCutState(),
 	}
 }
 
 // setPlan takes over a whole plan.
 func (s *state) setPlan(n plan.Node, revision uint64) {
+	s.cuts.policyChanged(s.plan, n)
 	s.plan, s.revision, s.havePlan = n, revision, true
 	s.index = indexPlan(n)
 	s.flows.dirty = true

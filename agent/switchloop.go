@@ -11,6 +11,7 @@ import (
 
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/openflow"
 )
@@ -33,6 +34,8 @@ type flowJob struct {
 	// forget are the connections to forget after ops, those of the addresses forgotten.
 	forget    []openflow.Connections
 	forgotten []tracked
+	// doomed is how many of forget are live connections that policy forbids.
+	doomed int
 }
 
 // switchLoop keeps an OpenFlow connection and does the loop's jobs on it. Every connection begins with a dump:
@@ -78,6 +81,9 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	if err != nil {
 		return err
 	}
+	if err := conn.EnsureMeters(dialCtx, pipeline.Meters()); err != nil {
+		return err
+	}
 	connected()
 	a.takeStaleJob()
 	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, flows) }); err != nil {
@@ -87,6 +93,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	var answers sync.WaitGroup
 	answers.Go(func() { a.answerQuestions(answering, conn) })
 	answers.Go(func() { a.followPorts(answering, conn) })
+	answers.Go(func() { a.countLoop(answering, conn) })
 	defer answers.Wait()
 	defer stopAnswering()
 	resync := time.NewTicker(resyncInterval)
@@ -141,6 +148,11 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 	}
 	jobCtx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
+	if endsTally(j.ops) {
+		if err := a.readTallies(jobCtx, conn); err != nil {
+			return err
+		}
+	}
 	done, err := applyAround(jobCtx, conn, j)
 	if err != nil {
 		return err
@@ -159,6 +171,7 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 		for _, t := range j.forgotten {
 			delete(s.flows.left, t)
 		}
+		s.cuts.doomed = s.cuts.doomed[min(j.doomed, len(s.cuts.doomed)):]
 		s.flows.suspects = nil
 		if len(done.refused) > 0 {
 			s.flowsRefused(done, time.Now())
@@ -187,7 +200,7 @@ type outcome struct {
 
 // applyAround applies a job's operations, and goes around those that the switch refuses: one bad flow must not stop the
 // others. A refusal that names no operation is looked for by halves. It stops before anything is opened: when a needed
-// operation is refused, or may be among what is divided.
+// operation is refused, or may be among what is divided. What closes a network opens nothing, and goes first by itself then.
 func applyAround(ctx context.Context, conn Flows, j flowJob) (out outcome, err error) {
 	for ops := j.ops; len(ops) > 0; {
 		err := conn.Apply(ctx, ops)
@@ -206,21 +219,41 @@ func applyAround(ctx context.Context, conn Flows, j flowJob) (out outcome, err e
 			}
 			ops = slices.Delete(slices.Clone(ops), bad, bad+1)
 		default:
-			if out.suspects = j.networksOf(ops); len(out.suspects) > 0 {
-				out.stopped = true
-				return out, nil
+			first, rest := closingFirst(ops)
+			if len(first) == 0 || len(rest) == 0 {
+				if out.suspects = j.networksOf(ops); len(out.suspects) > 0 {
+					out.stopped = true
+					return out, nil
+				}
+				first, rest = ops[:len(ops)/2], ops[len(ops)/2:]
 			}
-			half := j
-			half.ops = ops[:len(ops)/2]
-			first, err := applyAround(ctx, conn, half)
-			out.refused = append(out.refused, first.refused...)
+			part := j
+			part.ops = first
+			done, err := applyAround(ctx, conn, part)
+			out.refused = append(out.refused, done.refused...)
 			if err != nil {
 				return out, err
 			}
-			ops = ops[len(ops)/2:]
+			if done.stopped {
+				out.stopped, out.suspects = true, done.suspects
+				return out, nil
+			}
+			ops = rest
 		}
 	}
 	return out, nil
+}
+
+// closingFirst divides operations into those that close a network and the rest.
+func closingFirst(ops []dataplane.Op) (closing, rest []dataplane.Op) {
+	for _, op := range ops {
+		if _, ok := pipeline.Closes(op.Flow); ok && op.Kind == dataplane.Add {
+			closing = append(closing, op)
+		} else {
+			rest = append(rest, op)
+		}
+	}
+	return closing, rest
 }
 
 // networksOf returns the networks that needed operations belong to.
@@ -241,6 +274,7 @@ func (s *state) switchConnected(ports map[uint32]string, flows []ovs.Flow) {
 	s.flows.sessions++
 	s.flows.refused, s.flows.suspects = map[dataplane.Key]refusal{}, nil // another switch may take them
 	s.flowsFound(flows)
+	s.observeHits(flows, time.Now())
 }
 
 // switchGone takes over that there is no connection. What the switch held stays in force there, unless it died.

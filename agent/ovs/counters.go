@@ -20,24 +20,6 @@ func (f *Flows) DumpTable(ctx context.Context, table uint8) ([]Flow, error) {
 	return out, nil
 }
 
-// EnsureMeter makes a meter as it must be, unless it is.
-func (f *Flows) EnsureMeter(ctx context.Context, want openflow.MeterDesc) error {
-	have, err := f.conn.Meters(ctx)
-	if err != nil {
-		return err
-	}
-	mod := openflow.MeterMod{Command: openflow.Add, Meter: want}
-	for _, m := range have {
-		if m == want {
-			return nil
-		}
-		if m.ID == want.ID {
-			mod.Command = openflow.Modify
-		}
-	}
-	return f.conn.Bundle(ctx, []openflow.Mod{mod})
-}
-
 // MeterDropped returns how many packets a meter has dropped.
 func (f *Flows) MeterDropped(ctx context.Context, id uint32) (uint64, error) {
 	stats, err := f.conn.MeterStats(ctx)
@@ -59,13 +41,6 @@ func (f *FakeFlows) DumpTable(ctx context.Context, table uint8) ([]Flow, error) 
 		return nil, err
 	}
 	return slices.DeleteFunc(f.sw.Flows(), func(fl Flow) bool { return fl.Table != table }), nil
-}
-
-// EnsureMeter implements the contract of Flows.EnsureMeter.
-func (f *FakeFlows) EnsureMeter(ctx context.Context, _ openflow.MeterDesc) error {
-	f.sw.mu.Lock()
-	defer f.sw.mu.Unlock()
-	return f.open(ctx)
 }
 
 // MeterDropped implements the contract of Flows.MeterDropped: the fake's meters drop nothing.

@@ -33,7 +33,7 @@ const largeOctets = 14 + 1280 - 48
 
 // Meters returns the meters that the flows name. They must be there before the flows.
 func Meters() []openflow.MeterDesc {
-	var out []openflow.MeterDesc
+	out := []openflow.MeterDesc{logMeter()}
 	for _, first := range []uint32{dhcpMeter, largeMeter} {
 		for i := range uint32(askers) {
 			out = append(out, openflow.MeterDesc{ID: first + i, Packets: true, Stats: true, Rate: questionRate, Burst: questionBurst})

@@ -22,6 +22,16 @@ const PurposeFlowLog = "flow-log"
 // LogMeter is the number of the meter that limits copies. What it cuts is never the packet, only the copy.
 const LogMeter = 1
 
+// What passes that meter: packets a second, and at once.
+const (
+	logRate  = 100
+	logBurst = 200
+)
+
+func logMeter() openflow.MeterDesc {
+	return openflow.MeterDesc{ID: LogMeter, Packets: true, Stats: true, Rate: logRate, Burst: logBurst}
+}
+
 // logOctets is how much of a packet is copied: up to the ports behind IPv6 with a few extension headers.
 const logOctets = 192
 
@@ -138,16 +148,4 @@ func overlapServices(a, b []firewall.Service) bool {
 			return s.Ports.First == 0 || u.Ports.First == 0 || s.Ports.First <= u.Ports.Last && u.Ports.First <= s.Ports.Last
 		})
 	})
-}
-
-// Hits sums, by rule, the packets that rows of Tally have counted: the first packets of connections, those repeated
-// before an answer included. Rules that never decided are in it, with 0.
-func Hits(counts []FlowCount) map[firewall.RuleID]uint64 {
-	out := make(map[firewall.RuleID]uint64)
-	for _, fc := range counts {
-		if c, ok := ParseCookie(fc.Cookie); ok && c.Kind == KindTally {
-			out[firewall.RuleID(c.Object)] += fc.Packets
-		}
-	}
-	return out
 }

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/firewall"
@@ -112,32 +111,52 @@ func TestCopiesOfNeighbours(t *testing.T) {
 	}
 }
 
-// TestHits sums by rule, over the networks that it governs.
-func TestHits(t *testing.T) {
-	tally := func(rule uint32) uint64 {
-		return pipeline.Cookie{Kind: pipeline.KindTally, Object: rule}.Uint64()
-	}
-	got := pipeline.Hits([]pipeline.FlowCount{{Cookie: tally(7), Packets: 2}, {Cookie: tally(7), Packets: 3}, {Cookie: tally(8)},
-		{Cookie: pipeline.Cookie{Kind: pipeline.KindRule, Object: 9}.Uint64(), Packets: 4}, {Cookie: 5, Packets: 6}})
-	if len(got) != 2 || got[7] != 5 || got[8] != 0 {
-		t.Errorf("hits %v", got)
-	}
-}
-
 // TestTallyKeys: each rule of each network has a row of its own, or the rows of one would be lost in another's.
 func TestTallyKeys(t *testing.T) {
-	seen := map[dataplane.Key]bool{}
-	rules, rows := 0, 0
+	type row struct {
+		network fabric.NetworkID
+		rule    firewall.RuleID
+	}
+	seen, rules, rows := map[row]bool{}, 0, 0
 	for _, table := range fixture().Plan.Tables {
 		rules += len(table.Rules)
 	}
 	for _, f := range pipeline.Render(fixture()) {
-		if f.Table == uint8(pipeline.TableTally) {
+		if n, rule, ok := pipeline.Tallied(f); ok {
 			rows++
-			seen[dataplane.KeyOf(f)] = true
+			seen[row{n, rule}] = true
+		} else if f.Table == uint8(pipeline.TableTally) {
+			t.Errorf("nobody's row: %s", f)
 		}
 	}
 	if rows != rules || len(seen) != rules {
 		t.Errorf("%d rules have %d rows, %d of them different", rules, rows, len(seen))
+	}
+}
+
+func TestCopyOf(t *testing.T) {
+	registers := openflow.NewMatch(openflow.Exact(openflow.Reg1, 0x101), openflow.Exact(openflow.Reg2, 0x201), openflow.Exact(openflow.Reg3, 1),
+		openflow.Exact(openflow.Reg4, 2), openflow.Exact(openflow.Reg6, 7))
+	ends := pipeline.Copy{SrcNetwork: 1, DstNetwork: 2, SrcIdentity: 0x101, DstIdentity: 0x201}
+	egress, ingress, drop := ends, ends, ends
+	egress.Rule, egress.Network, egress.Direction = 7, 1, firewall.Egress
+	ingress.Rule, ingress.Network, ingress.Direction = 8, 2, firewall.Ingress
+	drop.Drop = pipeline.DropUnknownIdentity
+	for _, tt := range []struct {
+		name      string
+		cookie    pipeline.Cookie
+		registers openflow.Match
+		want      pipeline.Copy
+	}{
+		{"egress", pipeline.Cookie{Kind: pipeline.KindTally, Object: 7}, registers, egress},
+		{"ingress", pipeline.Cookie{Kind: pipeline.KindTally, Object: 8}, append(registers, openflow.Exact(openflow.Reg7, 8)), ingress},
+		{"without a rule", pipeline.Cookie{Drop: pipeline.DropUnknownIdentity}, registers, drop},
+	} {
+		if got, ok := pipeline.CopyOf(tt.cookie.Uint64(), tt.registers); !ok || got != tt.want {
+			t.Errorf("%s: %+v, %v", tt.name, got, ok)
+		}
+	}
+	if _, ok := pipeline.CopyOf(pipeline.Cookie{Kind: pipeline.KindQuestion}.Uint64(), registers); ok {
+		t.Error("a question is taken for a copy")
 	}
 }

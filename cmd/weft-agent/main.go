@@ -145,7 +145,7 @@ func run(ctx context.Context, s settings) error {
 	defer way.close()
 	a := agent.New(agent.Config{
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
-		PlanFile: filepath.Join(s.stateDir, "plan"), Database: db, Links: host.New(""), Controller: controller,
+		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch:         dialer,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
