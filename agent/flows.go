@@ -47,11 +47,12 @@ type flowState struct {
 	// left are the addresses whose connections the switch has to forget.
 	left map[tracked]bool
 	// revision is the revision that a barrier has confirmed; count the number of flows.
-	revision uint64
-	count    int
-	drops    map[string]uint64
-	dumped   uint64 // number of dumps, for those who wait for a new one
-	mods     uint64 // flow modifications sent in this run
+	revision  uint64
+	count     int
+	drops     map[string]uint64
+	questions map[string]uint64 // what the switch had for the agent, by purpose
+	dumped    uint64            // number of dumps, for those who wait for a new one
+	mods      uint64            // flow modifications sent in this run
 }
 
 // refusal is a flow that the switch doesn't take.
@@ -129,7 +130,7 @@ func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	ops = slices.DeleteFunc(ops, s.flows.isRefused)
 	done := applied{attachments: s.input().Attachments, revision: s.revision, count: s.flows.renderer.Len()}
 	s.noteLeft(done.attachments)
-	if len(ops) == 0 && len(s.flows.left)+len(s.cuts.doomed) == 0 {
+	if len(ops) == 0 && len(s.flows.left) == 0 {
 		s.enforce(done)
 		a.wantReport()
 		return
@@ -137,7 +138,6 @@ func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	s.flows.mods += uint64(len(ops))
 	job := flowJob{kind: applyJob, ops: ops, then: done, needed: s.flows.needed()}
 	job.forget, job.forgotten = s.flows.toForget()
-	job.forget, job.doomed = append(job.forget, s.cuts.doomed...), len(s.cuts.doomed)
 	a.sendFlowJob(s, job)
 }
 
@@ -154,7 +154,6 @@ func (s *state) enforce(d applied) {
 	if len(s.flows.refused) == 0 && len(s.flows.closed()) == 0 {
 		s.flows.revision = d.revision
 	}
-	s.cuts.attachmentsChanged(s.flows.enforced, d.attachments)
 	s.flows.enforced = map[string]pipeline.Attachment{}
 	for _, at := range d.attachments {
 		s.flows.enforced[at.Interface] = at
@@ -227,6 +226,7 @@ func (s *state) flowsFound(flows []ovs.Flow) {
 	if n := s.refused.Load(); n > 0 {
 		s.flows.drops[pipeline.DropDHCPRefused.String()] = n
 	}
+	s.flows.questions = pipeline.Questions(counts)
 	s.flows.dumped++
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weftfabric/weft/agent/dhcp"
-	"github.com/weftfabric/weft/agent/flowlog"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/plan"
@@ -24,45 +23,56 @@ const (
 // are counted; clients repeat them.
 func (a *Agent) answerQuestions(ctx context.Context, conn Questions) {
 	limits := questionLimits{}
-	var logLimit flowlog.Limiter
 	for {
 		q, err := conn.Next(ctx)
 		if err != nil {
 			return
 		}
-		if q.Purpose == pipeline.PurposeFlowLog {
-			if err := a.logCopy(ctx, &logLimit, q); err != nil {
-				a.cfg.Logger.Debug("a copied packet is not logged", "port", q.Port, "error", err)
-			}
-			continue
-		}
-		if !limits.allow(q.Port, time.Now()) {
-			a.refused.Add(1)
+		if !limits.allow(asker{q.Port, q.Purpose}, time.Now()) {
+			a.refuse(q)
 			continue
 		}
 		if err := a.answer(ctx, conn, q); err != nil {
-			a.refused.Add(1)
+			a.refuse(q)
 			a.cfg.Logger.Debug("a question of the switch is not answered", "purpose", q.Purpose, "port", q.Port, "error", err)
 		}
 	}
 }
 
+// refuse counts a question that isn't answered. What is too large was counted when it was dropped.
+func (a *Agent) refuse(q ovs.Question) {
+	if q.Purpose != pipeline.PurposeTooLarge {
+		a.refused.Add(1)
+	}
+}
+
 // answer answers one question of the switch.
 func (a *Agent) answer(ctx context.Context, conn Questions, q ovs.Question) error {
-	if q.Purpose != pipeline.PurposeDHCPv4 {
-		return fmt.Errorf("the purpose %.40q is unknown", q.Purpose)
+	var reply []byte
+	var err error
+	switch q.Purpose {
+	case pipeline.PurposeDHCPv4:
+		reply, err = a.answerDHCP(ctx, q)
+	case pipeline.PurposeTooLarge:
+		reply, err = ask(ctx, a, func(s *state) ([]byte, error) { return s.answerTooLarge(q) })
+	default:
+		err = fmt.Errorf("the purpose %.40q is unknown", q.Purpose)
 	}
-	l, err := ask(ctx, a, func(s *state) (dhcp.Lease, error) { return s.dhcpLease(q.Port) })
-	if err != nil {
-		return err
-	}
-	reply, err := dhcp.Answer(q.Packet, l)
 	if err != nil || reply == nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	return conn.Reply(ctx, q.Port, reply)
+}
+
+// answerDHCP returns the frame that answers a DHCP request, and nil where the protocol has no answer.
+func (a *Agent) answerDHCP(ctx context.Context, q ovs.Question) ([]byte, error) {
+	l, err := ask(ctx, a, func(s *state) (dhcp.Lease, error) { return s.dhcpLease(q.Port) })
+	if err != nil {
+		return nil, err
+	}
+	return dhcp.Answer(q.Packet, l)
 }
 
 // dhcpLease returns what DHCP tells the workload on a port. Only flows that a barrier has confirmed count: the
@@ -105,18 +115,24 @@ func (s *state) otherRanges(n plan.Network, own plan.Subnet) []netip.Prefix {
 	return out
 }
 
-// questionLimits says, by port, when its questions so far would be paid for at one each pause.
-type questionLimits map[uint32]time.Time
+// asker is a port that asks for a purpose.
+type asker struct {
+	port    uint32
+	purpose string
+}
 
-// allow reports whether a port may ask now, so that one workload can't keep the agent from answering the others.
-func (l questionLimits) allow(port uint32, now time.Time) bool {
-	due := l[port]
+// questionLimits says, by asker, when its questions so far would be paid for at one each pause.
+type questionLimits map[asker]time.Time
+
+// allow reports whether an asker may ask now, so that one workload can't keep the agent from answering the others.
+func (l questionLimits) allow(who asker, now time.Time) bool {
+	due := l[who]
 	if due.Before(now) {
 		due = now
 	}
 	if due.Sub(now) >= questionBurst*questionPause {
 		return false
 	}
-	l[port] = due.Add(questionPause)
+	l[who] = due.Add(questionPause)
 	return true
 }

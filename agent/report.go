@@ -78,7 +78,7 @@ func (a *Agent) sendReport(ctx context.Context, last sent, due bool) (sent, erro
 func (s *state) report(version string) *weftv1.NodeReport {
 	r := &weftv1.NodeReport{
 		Version: version, Datapath: string(s.datapath), OvsVersion: s.ovs.Version, Flows: uint32(s.flows.count),
-		Drops: maps.Clone(s.flows.drops), Problems: s.problems(),
+		Drops: maps.Clone(s.flows.drops), Problems: s.problems(), Questions: maps.Clone(s.flows.questions),
 	}
 	for _, at := range s.all() {
 		p, problem := s.resolve(at)
@@ -111,11 +111,6 @@ func (s *state) problems() []string {
 	}
 	if s.way.problem != "" {
 		out = append(out, s.way.problem)
-	}
-	for _, p := range []string{s.hitsProblem, s.cuts.problem} {
-		if p != "" {
-			out = append(out, p)
-		}
 	}
 	if !s.flows.connected {
 		out = append(out, "OpenFlow: "+s.flows.problem)
@@ -151,7 +146,7 @@ func (s *state) status(node fabric.NodeName, version string) *cniwire.AgentStatu
 		Plan: s.planStatus(time.Now()), Problems: s.problems(),
 		Node: string(node), Version: version, Ready: reason == "", Reason: reason, Datapath: string(s.datapath),
 		Controller: s.controller, Revision: s.flows.revision, Attachments: len(s.attachments), Flows: s.flows.count,
-		Drops: maps.Clone(s.flows.drops),
+		Drops: maps.Clone(s.flows.drops), Questions: maps.Clone(s.flows.questions),
 	}
 }
 

@@ -53,7 +53,7 @@ func (h *Host) addVeth(v Veth, container netns.NsHandle) error {
 	return h.onNode(func() error {
 		err := netlink.LinkAdd(&netlink.Veth{
 			// Up from the start, since vswitchd may open it at once; it has no carrier before the container's end is up.
-			LinkAttrs: netlink.LinkAttrs{Name: v.HostName, MTU: v.MTU, Flags: net.FlagUp},
+			LinkAttrs: netlink.LinkAttrs{Name: v.HostName, MTU: nodeMTU(v.MTU), Flags: net.FlagUp},
 			PeerName:  v.IfName, PeerHardwareAddr: net.HardwareAddr(v.MAC[:]), PeerMTU: uint32(v.MTU), PeerNamespace: netlink.NsFd(container),
 		})
 		if err != nil {

@@ -15,7 +15,7 @@ type Veth struct {
 	// For is what the pair is for; it becomes part of the alias.
 	For       string
 	MAC       fabric.MAC // of the container's end
-	MTU       int
+	MTU       int        // of the container's end
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr // a default route goes through each
 	// Userspace says that vswitchd forwards the packets itself. The container then has to compute checksums,
@@ -30,11 +30,20 @@ type Place struct {
 	IfName    string // the container's end
 }
 
+// The MTU of the node's end of a pair, and of a tap. It is larger than the workload's, by more than any encapsulation
+// takes: the kernel drops what is larger in silence, while the switch tells a workload whose own MTU is wrong.
+const (
+	leastNodeMTU = 1500
+	moreNodeMTU  = 150
+)
+
+func nodeMTU(workload int) int { return max(leastNodeMTU, workload+moreNodeMTU) }
+
 // Tap is a persistent tap, which one virtual machine after the other can open.
 type Tap struct {
 	Name      string
 	For       string
-	MTU       int
+	MTU       int // of the guest
 	Userspace bool
 }
 

@@ -63,7 +63,7 @@ func (h *Host) finishTap(t Tap) error {
 	if err != nil {
 		return err
 	}
-	if err := netlink.LinkSetMTU(link, t.MTU); err != nil {
+	if err := netlink.LinkSetMTU(link, nodeMTU(t.MTU)); err != nil {
 		return fmt.Errorf("set the MTU of %s: %w", t.Name, err)
 	}
 	if err := netlink.LinkSetAlias(link, Alias+t.For); err != nil {
