@@ -130,7 +130,7 @@ func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	ops = slices.DeleteFunc(ops, s.flows.isRefused)
 	done := applied{attachments: s.input().Attachments, revision: s.revision, count: s.flows.renderer.Len()}
 	s.noteLeft(done.attachments)
-	if len(ops) == 0 && len(s.flows.left) == 0 {
+	if len(ops) == 0 && len(s.flows.left)+len(s.cuts.doomed) == 0 {
 		s.enforce(done)
 		a.wantReport()
 		return
@@ -138,6 +138,7 @@ func (a *Agent) applyFlows(s *state, ops []dataplane.Op) {
 	s.flows.mods += uint64(len(ops))
 	job := flowJob{kind: applyJob, ops: ops, then: done, needed: s.flows.needed()}
 	job.forget, job.forgotten = s.flows.toForget()
+	job.forget, job.doomed = append(job.forget, s.cuts.doomed...), len(s.cuts.doomed)
 	a.sendFlowJob(s, job)
 }
 
@@ -154,6 +155,7 @@ func (s *state) enforce(d applied) {
 	if len(s.flows.refused) == 0 && len(s.flows.closed()) == 0 {
 		s.flows.revision = d.revision
 	}
+	s.cuts.attachmentsChanged(s.flows.enforced, d.attachments)
 	s.flows.enforced = map[string]pipeline.Attachment{}
 	for _, at := range d.attachments {
 		s.flows.enforced[at.Interface] = at

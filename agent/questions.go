@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weftfabric/weft/agent/dhcp"
+	"github.com/weftfabric/weft/agent/flowlog"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/plan"
@@ -23,10 +24,17 @@ const (
 // are counted; clients repeat them.
 func (a *Agent) answerQuestions(ctx context.Context, conn Questions) {
 	limits := questionLimits{}
+	var logLimit flowlog.Limiter
 	for {
 		q, err := conn.Next(ctx)
 		if err != nil {
 			return
+		}
+		if q.Purpose == pipeline.PurposeFlowLog {
+			if err := a.logCopy(ctx, &logLimit, q); err != nil {
+				a.cfg.Logger.Debug("a copied packet is not logged", "port", q.Port, "error", err)
+			}
+			continue
 		}
 		if !limits.allow(asker{q.Port, q.Purpose}, time.Now()) {
 			a.refuse(q)

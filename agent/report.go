@@ -112,6 +112,11 @@ func (s *state) problems() []string {
 	if s.way.problem != "" {
 		out = append(out, s.way.problem)
 	}
+	for _, p := range []string{s.hitsProblem, s.cuts.problem} {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
 	if !s.flows.connected {
 		out = append(out, "OpenFlow: "+s.flows.problem)
 	}
