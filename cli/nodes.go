@@ -22,7 +22,7 @@ func (a *app) nodesCommand() *cobra.Command {
 		Long: `List the machines that joined the fabric: whether their agent is connected, the datapath that their switch uses,
 the revision that their switch confirmed and the one that the controller planned for them, and what they dropped.
 
--o wide adds the address blocks that they lease, versions and labels.`,
+-o wide adds underlay addresses, encrypted tunnels, the address blocks that they lease, versions and labels.`,
 		Example: `  weft nodes
   weft nodes -o wide
   weft nodes -o json | jq -r '.[] | select(.connected | not) | .name'`,
@@ -64,7 +64,7 @@ the revision that their switch confirmed and the one that the controller planned
 func nodeGrid(nodes []*weftv1.NodeInfo, now time.Time, wide bool) output.Grid {
 	g := output.Grid{Header: []string{"NAME", "STATE", "VTEP", "DATAPATH", "ENFORCED", "PLANNED", "WORKLOADS", "FLOWS", "DROPS"}}
 	if wide {
-		g.Header = append(g.Header, "VERSION", "OVS", "LEASES", "LABELS")
+		g.Header = append(g.Header, "UNDERLAY", "TUNNELS", "VERSION", "OVS", "LEASES", "LABELS")
 	}
 	for _, n := range nodes {
 		r := n.GetReport()
@@ -74,7 +74,7 @@ func nodeGrid(nodes []*weftv1.NodeInfo, now time.Time, wide bool) output.Grid {
 			output.C(strconv.Itoa(int(r.GetFlows()))), output.C(strconv.FormatUint(total(r.GetDrops()), 10)),
 		}
 		if wide {
-			row = append(row, output.C(r.GetVersion()), output.C(r.GetOvsVersion()), output.C(strings.Join(n.GetLeases(), ", ")),
+			row = append(row, output.C(n.GetUnderlay()), tunnelCount(n), output.C(r.GetVersion()), output.C(r.GetOvsVersion()), output.C(strings.Join(n.GetLeases(), ", ")),
 				output.C(fabric.Labels(n.GetLabels()).String()))
 		}
 		g.Add(row...)
@@ -82,10 +82,21 @@ func nodeGrid(nodes []*weftv1.NodeInfo, now time.Time, wide bool) output.Grid {
 	return g
 }
 
+// tunnelCount says how many encrypted tunnels a node has, and how many of them failed.
+func tunnelCount(n *weftv1.NodeInfo) output.Cell {
+	c := output.C(orEmpty(n.GetTunnels()))
+	if n.GetFailedTunnels() > 0 {
+		c = output.Cell{Text: fmt.Sprintf("%s, %d failed", c.Text, n.GetFailedTunnels()), Colour: output.Bad}
+	}
+	return c
+}
+
 func nodeState(n *weftv1.NodeInfo, now time.Time) output.Cell {
 	switch {
 	case n.GetConnected() && len(n.GetReport().GetProblems()) > 0:
 		return output.Cell{Text: "problems", Colour: output.Notice}
+	case n.GetConnected() && n.GetDrained():
+		return output.Cell{Text: "drained", Colour: output.Notice}
 	case n.GetConnected():
 		return output.Cell{Text: "connected", Colour: output.Good}
 	case n.GetLastSeen() == nil:

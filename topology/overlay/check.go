@@ -68,7 +68,7 @@ func (c *checker) hubs() {
 		c.find("hub.selector", "selects none of the %d registered nodes: label a node, at the start of its agent", len(c.nodes))
 		return
 	}
-	c.reach("hub", "no hub that they can reach")
+	c.reach("hub", "there is no hub that both can reach")
 }
 
 func (c *checker) zones() {
@@ -91,7 +91,7 @@ func (c *checker) zones() {
 			}
 		}
 	}
-	c.reach("zones", "no gateways that join them")
+	c.reach("zones", "there are no gateways that join them")
 }
 
 func (c *checker) links() {
@@ -103,7 +103,7 @@ func (c *checker) links() {
 			}
 		}
 	}
-	c.reach("links", "no links that join them")
+	c.reach("links", "there are no links that join them")
 }
 
 // reach finds two nodes without a way, or with one that is too long, by a walk from the first node that relays.
@@ -131,7 +131,7 @@ func (c *checker) reach(field, why string) {
 	for _, name := range c.names {
 		switch d, ok := far[name]; {
 		case !ok:
-			c.find(field, "leaves %s and %s without a way: there are %s", first, name, why)
+			c.find(field, "leaves %s and %s without a way: %s", first, name, why)
 			return
 		case 2*d > maxTunnels:
 			c.find(field, "leads from %s to %s through %d tunnels: at most %d from any node keep all ways within a packet's life", first, name, d, maxTunnels/2)

@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 		{"hub that doesn't exist", hub("a", "z"), known("a", "b"), "spec.overlay.hub.nodes[1] is z, which is not a registered node: correct the name, or let it join first; registered: a, b"},
 		{"hub by label", bySelector, known("a role=gw", "b"), ""},
 		{"no hub by label", bySelector, known("a", "b"), "spec.overlay.hub.selector selects none of the 2 registered nodes: label a node, at the start of its agent"},
-		{"hub and spoke behind NAT", hub("a"), known("a nat", "b", "c nat"), "spec.overlay.hub leaves a and c without a way: there are no hub that they can reach"},
+		{"hub and spoke behind NAT", hub("a"), known("a nat", "b", "c nat"), "spec.overlay.hub leaves a and c without a way: there is no hub that both can reach"},
 		{"second hub for those behind NAT", hub("a", "b"), known("a nat", "b", "c nat"), ""},
 		{"zones", zones, known("a zone=x role=gw", "b zone=y role=gw", "c zone=x", "d zone=y"), ""},
 		{"one zone needs no gateway", zones, known("a zone=x", "b zone=x"), ""},
