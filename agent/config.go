@@ -28,6 +28,7 @@ type Config struct {
 
 	Database   Database
 	Dial       func(context.Context) (Flows, error) // an OpenFlow connection to the bridge
+	Resync     time.Duration                        // between comparisons with the switch; 0: DefaultResync
 	Links      Links
 	Controller Controller
 	// Switch is asked for users; without it, what they ask about the switch gets no answer.
@@ -72,6 +73,8 @@ type Flows interface {
 	Apply(context.Context, []dataplane.Op) error
 	// Forget removes connections from the switch's tracker.
 	Forget(context.Context, []openflow.Connections) error
+	// Changes tells when somebody else changes flows. The error says that the switch can't tell.
+	Changes(context.Context) (<-chan struct{}, error)
 	// PortChanges waits for ports of the switch to change. It fails once the connection has ended.
 	PortChanges(context.Context) ([]openflow.PortChange, error)
 	Questions

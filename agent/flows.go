@@ -42,6 +42,8 @@ type flowState struct {
 	// unreadable are flows of ours that hold what we never write; alien says what they are, until the next dump.
 	unreadable []openflow.Flow
 	alien      []string
+	// foreign are flows of others that can't be read, until the next dump.
+	foreign []ovs.Flow
 	// enforced are the attachments that a barrier has confirmed, by interface.
 	enforced map[string]pipeline.Attachment
 	// left are the addresses whose connections the switch has to forget.
@@ -102,8 +104,7 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 	case f.found != nil && s.awaitsWay(now):
 		f.retryAt = now.Add(wayRetry)
 	case f.found != nil:
-		f.renderer.Sync(s.input())
-		ops := dataplane.Resync(f.found, f.unreadable, canonical(f.renderer.Flows()))
+		ops := a.compareFlows(s, now)
 		f.found, f.unreadable, f.dirty, f.retryAt = nil, nil, false, time.Time{}
 		a.applyFlows(s, ops)
 	case !f.synced && now.Before(f.retryAt): // the loop comes back then
@@ -152,6 +153,7 @@ type applied struct {
 // enforce notes what a barrier has confirmed. A revision of which the switch refused a part is not enforced.
 func (s *state) enforce(d applied) {
 	s.flows.synced, s.flows.count = true, d.count
+	s.drift.Confirm(time.Now())
 	if len(s.flows.refused) == 0 && len(s.flows.closed()) == 0 {
 		s.flows.revision = d.revision
 	}
@@ -211,9 +213,13 @@ func (a *Agent) sendFlowJob(s *state, j flowJob) {
 // flowsFound takes over what a dump said.
 func (s *state) flowsFound(flows []ovs.Flow) {
 	f := &s.flows
-	f.found, f.dumpDue, f.unreadable, f.alien = make([]openflow.Flow, 0, len(flows)), false, nil, nil
+	f.found, f.dumpDue, f.unreadable, f.alien, f.foreign = make([]openflow.Flow, 0, len(flows)), false, nil, nil, nil
 	counts := make([]pipeline.FlowCount, 0, len(flows))
 	for _, fl := range flows {
+		if fl.Unreadable != "" && !dataplane.Ours(fl.Cookie) {
+			f.foreign = append(f.foreign, fl)
+			continue
+		}
 		if fl.Unreadable != "" {
 			f.unreadable, f.alien = append(f.unreadable, fl.Flow), append(f.alien, fl.Unreadable)
 			continue

@@ -83,7 +83,9 @@ func TestInspect(t *testing.T) {
 	if hash := plan.Hash(n); string(hash[:]) != string(s.PlanHash) {
 		t.Error("the plan that is told has another hash than the one that is told")
 	}
-	if !slices.ContainsFunc(got.Ports, func(p *weftv1.InspectPort) bool { return p.ExternalIds["attached-mac"] == iface.MAC.String() && p.Ofport > 0 }) {
+	if !slices.ContainsFunc(got.Ports, func(p *weftv1.InspectPort) bool {
+		return p.ExternalIds["attached-mac"] == iface.MAC.String() && p.Ofport > 0
+	}) {
 		t.Errorf("ports: %v", got.Ports)
 	}
 

@@ -106,6 +106,7 @@ func (s *state) problems() []string {
 	for _, a := range s.flows.alien {
 		out = append(out, "removed a flow with the fabric's cookie that nobody of the fabric wrote: "+a)
 	}
+	out = append(out, s.driftProblems(time.Now())...)
 	if s.ovsProblem != "" {
 		out = append(out, s.ovsProblem)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weftfabric/weft/agent/drift"
 	"github.com/weftfabric/weft/agent/hits"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/pipeline"
@@ -92,7 +93,10 @@ type state struct {
 	// cuts are the live connections that policy may forbid.
 	cuts cutState
 
-	flows      flowState
+	flows flowState
+	// drift is what others did to the flows; compared is when they were compared last with what the switch holds.
+	drift      drift.Journal
+	compared   time.Time
 	controller string // "connected", or why not
 
 	jobs    map[string]*job

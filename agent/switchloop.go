@@ -77,6 +77,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	if err != nil {
 		return err
 	}
+	changes := a.flowChanges(dialCtx, conn)
 	flows, err := dump(ctx, conn)
 	if err != nil {
 		return err
@@ -92,22 +93,17 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	answering, stopAnswering := context.WithCancel(ctx)
 	var answers sync.WaitGroup
 	answers.Go(func() { a.answerQuestions(answering, conn) })
+	answers.Go(func() { a.watchFlows(answering, changes) })
 	answers.Go(func() { a.followPorts(answering, conn) })
 	answers.Go(func() { a.countLoop(answering, conn) })
 	defer answers.Wait()
 	defer stopAnswering()
-	resync := time.NewTicker(resyncInterval)
-	defer resync.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-conn.Done():
 			return errors.New("the switch closed the OpenFlow connection")
-		case <-resync.C:
-			if err := a.send(ctx, func(s *state) { s.flows.dumpDue = true }); err != nil {
-				return err
-			}
 		case j := <-a.jobs:
 			if err := a.runFlowJob(ctx, conn, j); err != nil {
 				return err

@@ -63,6 +63,7 @@ func (s *FakeSwitch) Plant(f Flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flows[dataplane.KeyOf(f.Flow)] = f
+	s.changed(nil)
 }
 
 // Flows returns the switch's flows, sorted by dataplane.CompareFlows.
@@ -95,8 +96,9 @@ func (s *FakeSwitch) Dumps() int {
 
 // FakeFlows is a connection to a FakeSwitch.
 type FakeFlows struct {
-	sw   *FakeSwitch
-	done chan struct{}
+	sw      *FakeSwitch
+	done    chan struct{}
+	changes chan struct{} // nil: nobody wants to know
 }
 
 var errFakeClosed = errors.New("the connection is closed")
@@ -154,6 +156,7 @@ func (f *FakeFlows) Apply(ctx context.Context, ops []dataplane.Op) error {
 	}
 	f.sw.flows = next
 	f.sw.mods += len(ops)
+	f.sw.changed(f)
 	return nil
 }
 

@@ -73,8 +73,8 @@ func (f *Flows) PortChanges(ctx context.Context) ([]openflow.PortChange, error) 
 	return changes, f.conn.Barrier(ctx)
 }
 
-// Dump returns the flows of the switch in canonical form. Of flows that the fabric could not have written only those
-// with its cookie are told, as unreadable.
+// Dump returns the flows of the switch in canonical form. Those that the fabric could not have written are told as
+// unreadable.
 func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
 	stats, err := f.conn.DumpFlows(ctx, openflow.FlowFilter{Table: openflow.AllTables})
 	foreign, err := foreignFlows(err)
@@ -88,8 +88,8 @@ func (f *Flows) Dump(ctx context.Context) ([]Flow, error) {
 	return append(out, foreign...), nil
 }
 
-// foreignFlows returns the fabric's own among the flows that a dump couldn't read, and the error if there is another.
-func foreignFlows(err error) (own []Flow, other error) {
+// foreignFlows returns the flows that a dump couldn't read, and the error if there is another.
+func foreignFlows(err error) (out []Flow, other error) {
 	all, ok := err.(interface{ Unwrap() []error }) // DumpFlows joins them itself
 	if !ok {
 		return nil, err
@@ -99,11 +99,9 @@ func foreignFlows(err error) (own []Flow, other error) {
 		if !errors.As(e, &f) {
 			return nil, err
 		}
-		if dataplane.Ours(f.Cookie) {
-			own = append(own, Flow{Flow: openflow.Flow{Table: f.Table, Priority: f.Priority, Cookie: f.Cookie}, Unreadable: f.Error()})
-		}
+		out = append(out, Flow{Flow: openflow.Flow{Table: f.Table, Priority: f.Priority, Cookie: f.Cookie}, Unreadable: f.Error()})
 	}
-	return own, nil
+	return out, nil
 }
 
 // Apply makes all changes as one atomic, ordered bundle. When it returns nil the switch has confirmed them by a

@@ -1,0 +1,92 @@
+package agent_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/wire/openflow"
+)
+
+// TestDrift: what somebody does to the flows by hand is noticed, told and undone, and packets go as before.
+func TestDrift(t *testing.T) {
+	r := newRealRig(t)
+	r.run()
+	r.ready()
+	one, onePath := namespace(t)
+	_, twoPath := namespace(t)
+	r.add("c1", onePath, fabric.Labels{"app": "web"})
+	to := r.add("c2", twoPath, fabric.Labels{"app": "web"}).Addresses[0].Addr().String()
+	pings := func() bool { return exec.Command("ip", "netns", "exec", one, "ping", "-c1", "-W1", to).Run() == nil }
+	if !pings() {
+		t.Fatal("no ping before")
+	}
+	good := flowsOnly(r.server.OFCtl(t, "dump-flows", "br-int"))
+	flow := func(table uint8, has string) openflow.Flow {
+		t.Helper()
+		for _, f := range parsed(t, r.server.OFCtl(t, "dump-flows", "br-int", "--no-stats")) {
+			if f.Table == table && strings.Contains(f.String(), has) {
+				return f
+			}
+		}
+		t.Fatalf("no flow with %q in table %d", has, table)
+		return openflow.Flow{}
+	}
+	output := flow(0, "in_port")
+	del := func(f openflow.Flow) {
+		match := strings.SplitN(f.String(), " actions=", 2)[0]
+		r.server.OFCtl(t, "del-flows", "br-int", "--strict", strings.TrimSpace(match[strings.Index(match, "priority="):])+",table="+table(f))
+	}
+	add := func(f openflow.Flow) { r.server.OFCtl(t, "add-flow", "br-int", f.String()) }
+	for _, tt := range []struct {
+		name, says string
+		do         func()
+	}{
+		{"delete all", "deleted a flow", func() { r.server.OFCtl(t, "del-flows", "br-int") }},
+		{"delete one", "deleted a flow", func() { del(output) }},
+		{"flip", "changed a flow", func() { f := output; f.Actions = nil; add(f) }},
+		{"reprioritise", "added with the fabric's cookie a flow", func() { f := output; del(f); f.Priority -= 7; add(f) }},
+		{"add above", "added with the fabric's cookie a flow", func() { f := output; f.Priority, f.Actions = f.Priority+1000, nil; add(f) }},
+		{"widen", "added with the fabric's cookie a flow", func() { f := output; del(f); f.Match = nil; add(f) }},
+		{"another cookie", "replaced a flow", func() { f := output; f.Cookie = 5; add(f) }},
+		{"what can't be read", "with what the fabric never writes", func() {
+			r.server.OFCtl(t, "add-flow", "br-int", "cookie=0x7701000000000001,table=0,priority=60000,dl_type=0x1234,actions=learn(table=77,priority=3)")
+		}},
+	} {
+		start := time.Now()
+		tt.do()
+		r.eventually(tt.name+" repaired", func() bool { return flowsOnly(r.server.OFCtl(t, "dump-flows", "br-int")) == good })
+		t.Logf("%s: repaired %v after its beginning", tt.name, time.Since(start).Round(time.Millisecond))
+		r.eventually(tt.name+": ping", pings)
+		r.eventually(tt.name+" told", func() bool {
+			report, _, _ := r.controller.reported()
+			return strings.Contains(strings.Join(report.GetProblems(), "\n"), tt.says)
+		})
+	}
+	r.server.OFCtl(t, "add-flow", "br-int", "table=0,priority=1,udp,actions=drop")
+	r.server.OFCtl(t, "add-flow", "br-int", "table=0,priority=1,dl_type=0x1234,actions=learn(table=77,priority=3)")
+	r.server.OFCtl(t, "add-flow", "br-int", "table=250,priority=1,udp,actions=drop") // nobody gets there
+	r.eventually("foreign flows told", func() bool {
+		report, _, _ := r.controller.reported()
+		text := strings.Join(report.GetProblems(), "\n")
+		return strings.Contains(text, "it is not the fabric's to remove") && strings.Contains(text, "priority=1,udp actions=drop") &&
+			strings.Contains(text, "flow in table 0 with priority 1") && !strings.Contains(text, "table=250")
+	})
+	r.server.OFCtl(t, "del-flows", "br-int", "cookie=0/-1")
+	r.eventually("foreign flows gone", func() bool {
+		report, _, _ := r.controller.reported()
+		return !strings.Contains(strings.Join(report.GetProblems(), "\n"), "it is not the fabric's to remove")
+	})
+}
+
+// table is a flow's table, in text.
+func table(f openflow.Flow) string {
+	_, rest, ok := strings.Cut(f.String(), "table=")
+	if !ok {
+		return "0"
+	}
+	n, _, _ := strings.Cut(rest, ",")
+	return n
+}
