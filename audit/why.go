@@ -22,10 +22,12 @@ type Why struct {
 
 // Explanation is one decision, for all addresses that it is the same for.
 type Explanation struct {
-	From         string   `json:"from"` // class
-	To           string   `json:"to"`
-	Joined       bool     `json:"joined"` // false: the networks aren't, and nothing passes
-	Allowed      bool     `json:"allowed"`
+	From    string `json:"from"` // class
+	To      string `json:"to"`
+	Joined  bool   `json:"joined"`  // false: the networks aren't, and nothing passes
+	Allowed bool   `json:"allowed"` // by policy
+	// Fabric says why the fabric itself keeps such packets back, whatever policy says; empty where it doesn't.
+	Fabric       string   `json:"fabric,omitempty"`
 	Sources      []string `json:"sources,omitempty"` // addresses
 	Destinations []string `json:"destinations,omitempty"`
 	// Witness is a packet of them, and Steps what the tiers say about it.
@@ -62,13 +64,16 @@ const (
 	NotAsked  Passage = "not asked"
 )
 
-// Agrees reports whether the switches carry out what policy says; known is false when one of them was not asked.
+// Passes reports whether a new connection reaches its destination: policy allows it, and the fabric forwards such packets.
+func (x Explanation) Passes() bool { return x.Allowed && x.Fabric == "" }
+
+// Agrees reports whether the switches carry out what policy and fabric say; known is false when one of them was not asked.
 func (x Explanation) Agrees() (agrees, known bool) {
 	if len(x.Switches) == 0 {
 		return false, false
 	}
 	last := x.Switches[len(x.Switches)-1].Outcome
-	return (last == Delivered) == x.Allowed, last != NotAsked && last != Forwarded
+	return (last == Delivered) == x.Passes(), last != NotAsked && last != Forwarded
 }
 
 // Witness is a packet that shows a decision.
@@ -147,6 +152,7 @@ func (w *World) explain(from, to int, p reach.Part) Explanation {
 		FromNetwork: w.Classes[from].Network, ToNetwork: w.Classes[to].Network,
 	}
 	packet := w.witness(from, to, p)
+	x.Fabric = keptBack(packet)
 	x.Witness = &Witness{packet.Src.Addr, packet.Dst.Addr, serviceText(packet)}
 	for _, s := range firewall.Explain(w.Tables, packet) {
 		x.Steps = append(x.Steps, Step{directionName(s.Direction), tierName(s.Tier), ruleRef(s.Rule)})

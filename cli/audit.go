@@ -176,6 +176,9 @@ func (a *app) printExplanation(x audit.Explanation, service string) error {
 		_, err := fmt.Fprintf(a.Stdout, "%s -> %s %s: %s: their networks are not joined by Peerings of both sides\n", x.From, x.To, service, verdict)
 		return err
 	}
+	if x.Fabric != "" {
+		verdict = style.Paint(output.Bad, "does not pass") + ": " + x.Fabric + "; policy says: " + verdict
+	}
 	fmt.Fprintf(a.Stdout, "%s -> %s %s: %s\n", x.From, x.To, service, verdict)
 	for _, part := range []struct {
 		name      string
