@@ -11,7 +11,7 @@ import (
 )
 
 // Plan computes what Apply would do, down to the plans of the nodes, and changes nothing.
-func (s *intentService) Plan(_ context.Context, req *connect.Request[weftv1.PlanRequest]) (*connect.Response[weftv1.PlanResponse], error) {
+func (s *intentService) Plan(ctx context.Context, req *connect.Request[weftv1.PlanRequest]) (*connect.Response[weftv1.PlanResponse], error) {
 	v := s.Store.View()
 	r := edit.Apply(v, edit.Input{
 		Sources: sources(req.Msg.Files), Prune: req.Msg.Prune, ApplySet: req.Msg.ApplySet, Workloads: s.workloads()})
@@ -20,8 +20,12 @@ func (s *intentService) Plan(_ context.Context, req *connect.Request[weftv1.Plan
 		return nil, err
 	}
 	resp := &weftv1.PlanResponse{Revision: v.Revision, Changes: changes, Problems: problemsToProto(r.Problems)}
-	for _, d := range planner.Preview(v, r.Batch) {
+	deltas := planner.Preview(v, r.Batch)
+	for _, d := range deltas {
 		resp.Nodes = append(resp.Nodes, &weftv1.NodeChange{Node: string(d.Node), Added: d.Added, Changed: d.Changed, Removed: d.Removed})
+	}
+	if req.Msg.Live {
+		s.askLive(ctx, deltas, resp.Nodes)
 	}
 	return connect.NewResponse(resp), nil
 }

@@ -14,6 +14,9 @@ import (
 type NodeDelta struct {
 	Node                    fabric.NodeName
 	Added, Changed, Removed []string
+	// Before is the plan that Delta belongs to; nil for a node that has none yet.
+	Before *plan.Node
+	Delta  plan.Delta
 }
 
 // Preview returns the nodes whose plans a batch would change, in order.
@@ -37,7 +40,10 @@ func Preview(v *state.View, b state.Batch) []NodeDelta {
 		for _, e := range plan.Entries(before[name]) {
 			had[e.Key] = true
 		}
-		d := NodeDelta{Node: name, Removed: delta.Remove}
+		d := NodeDelta{Node: name, Removed: delta.Remove, Delta: delta}
+		if was, ok := before[name]; ok {
+			d.Before = &was
+		}
 		for _, e := range delta.Upsert {
 			if had[e.Key] {
 				d.Changed = append(d.Changed, e.Key)

@@ -584,6 +584,7 @@ type PlanRequest struct {
 	Files         []*File                `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
 	Prune         bool                   `protobuf:"varint,2,opt,name=prune,proto3" json:"prune,omitempty"`
 	ApplySet      string                 `protobuf:"bytes,3,opt,name=apply_set,json=applySet,proto3" json:"apply_set,omitempty"`
+	Live          bool                   `protobuf:"varint,4,opt,name=live,proto3" json:"live,omitempty"` // ask the nodes how many live connections the change would cut
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +638,13 @@ func (x *PlanRequest) GetApplySet() string {
 		return x.ApplySet
 	}
 	return ""
+}
+
+func (x *PlanRequest) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
 }
 
 type PlanResponse struct {
@@ -713,6 +721,7 @@ type NodeChange struct {
 	Added         []string               `protobuf:"bytes,2,rep,name=added,proto3" json:"added,omitempty"` // keys of plan entries
 	Changed       []string               `protobuf:"bytes,3,rep,name=changed,proto3" json:"changed,omitempty"`
 	Removed       []string               `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
+	Live          *LiveConnections       `protobuf:"bytes,5,opt,name=live,proto3" json:"live,omitempty"` // absent: the change can't cut any, or nobody asked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +784,74 @@ func (x *NodeChange) GetRemoved() []string {
 	return nil
 }
 
+func (x *NodeChange) GetLive() *LiveConnections {
+	if x != nil {
+		return x.Live
+	}
+	return nil
+}
+
+// LiveConnections says what a change would do to a node's live connections.
+type LiveConnections struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cut           uint64                 `protobuf:"varint,1,opt,name=cut,proto3" json:"cut,omitempty"`
+	Kept          uint64                 `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`      // forbidden, too, and kept: the switch can't forget single ICMPv6 connections
+	Unknown       string                 `protobuf:"bytes,3,opt,name=unknown,proto3" json:"unknown,omitempty"` // why the node doesn't tell
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveConnections) Reset() {
+	*x = LiveConnections{}
+	mi := &file_weft_v1_intent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveConnections) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveConnections) ProtoMessage() {}
+
+func (x *LiveConnections) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_intent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveConnections.ProtoReflect.Descriptor instead.
+func (*LiveConnections) Descriptor() ([]byte, []int) {
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LiveConnections) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *LiveConnections) GetKept() uint64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *LiveConnections) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
 // Object is one stored object.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -791,7 +868,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_weft_v1_intent_proto_msgTypes[10]
+	mi := &file_weft_v1_intent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +880,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[10]
+	mi := &file_weft_v1_intent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +893,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{10}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Object) GetKey() *Key {
@@ -880,7 +957,7 @@ type Enforcement struct {
 
 func (x *Enforcement) Reset() {
 	*x = Enforcement{}
-	mi := &file_weft_v1_intent_proto_msgTypes[11]
+	mi := &file_weft_v1_intent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +969,7 @@ func (x *Enforcement) String() string {
 func (*Enforcement) ProtoMessage() {}
 
 func (x *Enforcement) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[11]
+	mi := &file_weft_v1_intent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +982,7 @@ func (x *Enforcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enforcement.ProtoReflect.Descriptor instead.
 func (*Enforcement) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{11}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Enforcement) GetEnforced() []string {
@@ -938,7 +1015,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[12]
+	mi := &file_weft_v1_intent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1027,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[12]
+	mi := &file_weft_v1_intent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1040,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{12}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetRequest) GetKey() *Key {
@@ -982,7 +1059,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[13]
+	mi := &file_weft_v1_intent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1071,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[13]
+	mi := &file_weft_v1_intent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1084,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{13}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetResponse) GetObject() *Object {
@@ -1027,7 +1104,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[14]
+	mi := &file_weft_v1_intent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1116,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[14]
+	mi := &file_weft_v1_intent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1129,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{14}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -1079,7 +1156,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[15]
+	mi := &file_weft_v1_intent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1168,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[15]
+	mi := &file_weft_v1_intent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1181,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{15}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListResponse) GetObjects() []*Object {
@@ -1132,7 +1209,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[16]
+	mi := &file_weft_v1_intent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1221,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[16]
+	mi := &file_weft_v1_intent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1234,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{16}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteRequest) GetKeys() []*Key {
@@ -1193,7 +1270,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[17]
+	mi := &file_weft_v1_intent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1282,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[17]
+	mi := &file_weft_v1_intent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1295,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{17}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteResponse) GetRevision() uint64 {
@@ -1260,7 +1337,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[18]
+	mi := &file_weft_v1_intent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1349,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[18]
+	mi := &file_weft_v1_intent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1362,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{18}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchRequest) GetFromRevision() uint64 {
@@ -1320,7 +1397,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[19]
+	mi := &file_weft_v1_intent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1409,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[19]
+	mi := &file_weft_v1_intent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1422,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{19}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchResponse) GetVerb() Change_Verb {
@@ -1377,7 +1454,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[20]
+	mi := &file_weft_v1_intent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1466,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[20]
+	mi := &file_weft_v1_intent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1479,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{20}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{21}
 }
 
 type ListNodesResponse struct {
@@ -1415,7 +1492,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[21]
+	mi := &file_weft_v1_intent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1504,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[21]
+	mi := &file_weft_v1_intent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1517,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{21}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListNodesResponse) GetNodes() []*NodeInfo {
@@ -1482,7 +1559,7 @@ type NodeInfo struct {
 
 func (x *NodeInfo) Reset() {
 	*x = NodeInfo{}
-	mi := &file_weft_v1_intent_proto_msgTypes[22]
+	mi := &file_weft_v1_intent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1571,7 @@ func (x *NodeInfo) String() string {
 func (*NodeInfo) ProtoMessage() {}
 
 func (x *NodeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[22]
+	mi := &file_weft_v1_intent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1584,7 @@ func (x *NodeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeInfo.ProtoReflect.Descriptor instead.
 func (*NodeInfo) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{22}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NodeInfo) GetName() string {
@@ -1647,7 +1724,7 @@ type NodeReport struct {
 
 func (x *NodeReport) Reset() {
 	*x = NodeReport{}
-	mi := &file_weft_v1_intent_proto_msgTypes[23]
+	mi := &file_weft_v1_intent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1736,7 @@ func (x *NodeReport) String() string {
 func (*NodeReport) ProtoMessage() {}
 
 func (x *NodeReport) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[23]
+	mi := &file_weft_v1_intent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1749,7 @@ func (x *NodeReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeReport.ProtoReflect.Descriptor instead.
 func (*NodeReport) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{23}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NodeReport) GetVersion() string {
@@ -1755,7 +1832,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_weft_v1_intent_proto_msgTypes[24]
+	mi := &file_weft_v1_intent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1844,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[24]
+	mi := &file_weft_v1_intent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1857,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{24}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Attachment) GetInterface() string {
@@ -1848,7 +1925,7 @@ type DeleteNodeRequest struct {
 
 func (x *DeleteNodeRequest) Reset() {
 	*x = DeleteNodeRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[25]
+	mi := &file_weft_v1_intent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1937,7 @@ func (x *DeleteNodeRequest) String() string {
 func (*DeleteNodeRequest) ProtoMessage() {}
 
 func (x *DeleteNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[25]
+	mi := &file_weft_v1_intent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1950,7 @@ func (x *DeleteNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNodeRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNodeRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{25}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteNodeRequest) GetName() string {
@@ -1892,7 +1969,7 @@ type DeleteNodeResponse struct {
 
 func (x *DeleteNodeResponse) Reset() {
 	*x = DeleteNodeResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[26]
+	mi := &file_weft_v1_intent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +1981,7 @@ func (x *DeleteNodeResponse) String() string {
 func (*DeleteNodeResponse) ProtoMessage() {}
 
 func (x *DeleteNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[26]
+	mi := &file_weft_v1_intent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +1994,7 @@ func (x *DeleteNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNodeResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNodeResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{26}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteNodeResponse) GetRevision() uint64 {
@@ -1937,7 +2014,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[27]
+	mi := &file_weft_v1_intent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2026,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[27]
+	mi := &file_weft_v1_intent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2039,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{27}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateTokenRequest) GetNode() string {
@@ -1990,7 +2067,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[28]
+	mi := &file_weft_v1_intent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2079,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[28]
+	mi := &file_weft_v1_intent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2092,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{28}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -2047,7 +2124,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[29]
+	mi := &file_weft_v1_intent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2136,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[29]
+	mi := &file_weft_v1_intent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2149,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{29}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{30}
 }
 
 type ListTokensResponse struct {
@@ -2084,7 +2161,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[30]
+	mi := &file_weft_v1_intent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2173,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[30]
+	mi := &file_weft_v1_intent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2186,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{30}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTokensResponse) GetTokens() []*TokenInfo {
@@ -2130,7 +2207,7 @@ type TokenInfo struct {
 
 func (x *TokenInfo) Reset() {
 	*x = TokenInfo{}
-	mi := &file_weft_v1_intent_proto_msgTypes[31]
+	mi := &file_weft_v1_intent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2219,7 @@ func (x *TokenInfo) String() string {
 func (*TokenInfo) ProtoMessage() {}
 
 func (x *TokenInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[31]
+	mi := &file_weft_v1_intent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2232,7 @@ func (x *TokenInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenInfo.ProtoReflect.Descriptor instead.
 func (*TokenInfo) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{31}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TokenInfo) GetId() string {
@@ -2188,7 +2265,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[32]
+	mi := &file_weft_v1_intent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2277,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[32]
+	mi := &file_weft_v1_intent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2290,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{32}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RevokeTokenRequest) GetId() string {
@@ -2231,7 +2308,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[33]
+	mi := &file_weft_v1_intent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2320,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[33]
+	mi := &file_weft_v1_intent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2333,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{33}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{34}
 }
 
 type InfoRequest struct {
@@ -2267,7 +2344,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[34]
+	mi := &file_weft_v1_intent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2356,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[34]
+	mi := &file_weft_v1_intent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2369,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{34}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{35}
 }
 
 type InfoResponse struct {
@@ -2309,7 +2386,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[35]
+	mi := &file_weft_v1_intent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2398,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[35]
+	mi := &file_weft_v1_intent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2411,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{35}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *InfoResponse) GetVersion() string {
@@ -2393,7 +2470,7 @@ type ControllerInfo struct {
 
 func (x *ControllerInfo) Reset() {
 	*x = ControllerInfo{}
-	mi := &file_weft_v1_intent_proto_msgTypes[36]
+	mi := &file_weft_v1_intent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2482,7 @@ func (x *ControllerInfo) String() string {
 func (*ControllerInfo) ProtoMessage() {}
 
 func (x *ControllerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[36]
+	mi := &file_weft_v1_intent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2495,7 @@ func (x *ControllerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControllerInfo.ProtoReflect.Descriptor instead.
 func (*ControllerInfo) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{36}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ControllerInfo) GetName() string {
@@ -2464,7 +2541,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[37]
+	mi := &file_weft_v1_intent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +2553,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[37]
+	mi := &file_weft_v1_intent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +2566,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{37}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{38}
 }
 
 // BackupResponse is the next part of the file.
@@ -2502,7 +2579,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[38]
+	mi := &file_weft_v1_intent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2591,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[38]
+	mi := &file_weft_v1_intent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2604,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{38}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BackupResponse) GetData() []byte {
@@ -2547,7 +2624,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_weft_v1_intent_proto_msgTypes[39]
+	mi := &file_weft_v1_intent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2636,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[39]
+	mi := &file_weft_v1_intent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2649,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{39}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DrainNodeRequest) GetName() string {
@@ -2601,7 +2678,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_weft_v1_intent_proto_msgTypes[40]
+	mi := &file_weft_v1_intent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2690,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_intent_proto_msgTypes[40]
+	mi := &file_weft_v1_intent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2703,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_intent_proto_rawDescGZIP(), []int{40}
+	return file_weft_v1_intent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DrainNodeResponse) GetRevision() uint64 {
@@ -2703,22 +2780,28 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\vFieldChange\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new\"e\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"y\n" +
 	"\vPlanRequest\x12#\n" +
 	"\x05files\x18\x01 \x03(\v2\r.weft.v1.FileR\x05files\x12\x14\n" +
 	"\x05prune\x18\x02 \x01(\bR\x05prune\x12\x1b\n" +
-	"\tapply_set\x18\x03 \x01(\tR\bapplySet\"\xae\x01\n" +
+	"\tapply_set\x18\x03 \x01(\tR\bapplySet\x12\x12\n" +
+	"\x04live\x18\x04 \x01(\bR\x04live\"\xae\x01\n" +
 	"\fPlanResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12)\n" +
 	"\achanges\x18\x02 \x03(\v2\x0f.weft.v1.ChangeR\achanges\x12,\n" +
 	"\bproblems\x18\x03 \x03(\v2\x10.weft.v1.ProblemR\bproblems\x12)\n" +
-	"\x05nodes\x18\x04 \x03(\v2\x13.weft.v1.NodeChangeR\x05nodes\"j\n" +
+	"\x05nodes\x18\x04 \x03(\v2\x13.weft.v1.NodeChangeR\x05nodes\"\x98\x01\n" +
 	"\n" +
 	"NodeChange\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05added\x18\x02 \x03(\tR\x05added\x12\x18\n" +
 	"\achanged\x18\x03 \x03(\tR\achanged\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\tR\aremoved\"\xd5\x01\n" +
+	"\aremoved\x18\x04 \x03(\tR\aremoved\x12,\n" +
+	"\x04live\x18\x05 \x01(\v2\x18.weft.v1.LiveConnectionsR\x04live\"Q\n" +
+	"\x0fLiveConnections\x12\x10\n" +
+	"\x03cut\x18\x01 \x01(\x04R\x03cut\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x04R\x04kept\x12\x18\n" +
+	"\aunknown\x18\x03 \x01(\tR\aunknown\"\xd5\x01\n" +
 	"\x06Object\x12\x1e\n" +
 	"\x03key\x18\x01 \x01(\v2\f.weft.v1.KeyR\x03key\x12\x12\n" +
 	"\x04json\x18\x02 \x01(\fR\x04json\x12\x1a\n" +
@@ -2896,7 +2979,7 @@ func file_weft_v1_intent_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_intent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_weft_v1_intent_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_weft_v1_intent_proto_goTypes = []any{
 	(Problem_Severity)(0),         // 0: weft.v1.Problem.Severity
 	(Change_Verb)(0),              // 1: weft.v1.Change.Verb
@@ -2910,47 +2993,48 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	(*PlanRequest)(nil),           // 9: weft.v1.PlanRequest
 	(*PlanResponse)(nil),          // 10: weft.v1.PlanResponse
 	(*NodeChange)(nil),            // 11: weft.v1.NodeChange
-	(*Object)(nil),                // 12: weft.v1.Object
-	(*Enforcement)(nil),           // 13: weft.v1.Enforcement
-	(*GetRequest)(nil),            // 14: weft.v1.GetRequest
-	(*GetResponse)(nil),           // 15: weft.v1.GetResponse
-	(*ListRequest)(nil),           // 16: weft.v1.ListRequest
-	(*ListResponse)(nil),          // 17: weft.v1.ListResponse
-	(*DeleteRequest)(nil),         // 18: weft.v1.DeleteRequest
-	(*DeleteResponse)(nil),        // 19: weft.v1.DeleteResponse
-	(*WatchRequest)(nil),          // 20: weft.v1.WatchRequest
-	(*WatchResponse)(nil),         // 21: weft.v1.WatchResponse
-	(*ListNodesRequest)(nil),      // 22: weft.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),     // 23: weft.v1.ListNodesResponse
-	(*NodeInfo)(nil),              // 24: weft.v1.NodeInfo
-	(*NodeReport)(nil),            // 25: weft.v1.NodeReport
-	(*Attachment)(nil),            // 26: weft.v1.Attachment
-	(*DeleteNodeRequest)(nil),     // 27: weft.v1.DeleteNodeRequest
-	(*DeleteNodeResponse)(nil),    // 28: weft.v1.DeleteNodeResponse
-	(*CreateTokenRequest)(nil),    // 29: weft.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),   // 30: weft.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),     // 31: weft.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),    // 32: weft.v1.ListTokensResponse
-	(*TokenInfo)(nil),             // 33: weft.v1.TokenInfo
-	(*RevokeTokenRequest)(nil),    // 34: weft.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),   // 35: weft.v1.RevokeTokenResponse
-	(*InfoRequest)(nil),           // 36: weft.v1.InfoRequest
-	(*InfoResponse)(nil),          // 37: weft.v1.InfoResponse
-	(*ControllerInfo)(nil),        // 38: weft.v1.ControllerInfo
-	(*BackupRequest)(nil),         // 39: weft.v1.BackupRequest
-	(*BackupResponse)(nil),        // 40: weft.v1.BackupResponse
-	(*DrainNodeRequest)(nil),      // 41: weft.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),     // 42: weft.v1.DrainNodeResponse
-	nil,                           // 43: weft.v1.NodeInfo.LabelsEntry
-	nil,                           // 44: weft.v1.NodeReport.DropsEntry
-	nil,                           // 45: weft.v1.NodeReport.QuestionsEntry
-	nil,                           // 46: weft.v1.Attachment.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
-	(*WireGuardReport)(nil),       // 48: weft.v1.WireGuardReport
-	(*OverlayRequest)(nil),        // 49: weft.v1.OverlayRequest
-	(*OverlayPathRequest)(nil),    // 50: weft.v1.OverlayPathRequest
-	(*OverlayResponse)(nil),       // 51: weft.v1.OverlayResponse
-	(*OverlayPathResponse)(nil),   // 52: weft.v1.OverlayPathResponse
+	(*LiveConnections)(nil),       // 12: weft.v1.LiveConnections
+	(*Object)(nil),                // 13: weft.v1.Object
+	(*Enforcement)(nil),           // 14: weft.v1.Enforcement
+	(*GetRequest)(nil),            // 15: weft.v1.GetRequest
+	(*GetResponse)(nil),           // 16: weft.v1.GetResponse
+	(*ListRequest)(nil),           // 17: weft.v1.ListRequest
+	(*ListResponse)(nil),          // 18: weft.v1.ListResponse
+	(*DeleteRequest)(nil),         // 19: weft.v1.DeleteRequest
+	(*DeleteResponse)(nil),        // 20: weft.v1.DeleteResponse
+	(*WatchRequest)(nil),          // 21: weft.v1.WatchRequest
+	(*WatchResponse)(nil),         // 22: weft.v1.WatchResponse
+	(*ListNodesRequest)(nil),      // 23: weft.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),     // 24: weft.v1.ListNodesResponse
+	(*NodeInfo)(nil),              // 25: weft.v1.NodeInfo
+	(*NodeReport)(nil),            // 26: weft.v1.NodeReport
+	(*Attachment)(nil),            // 27: weft.v1.Attachment
+	(*DeleteNodeRequest)(nil),     // 28: weft.v1.DeleteNodeRequest
+	(*DeleteNodeResponse)(nil),    // 29: weft.v1.DeleteNodeResponse
+	(*CreateTokenRequest)(nil),    // 30: weft.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),   // 31: weft.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),     // 32: weft.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),    // 33: weft.v1.ListTokensResponse
+	(*TokenInfo)(nil),             // 34: weft.v1.TokenInfo
+	(*RevokeTokenRequest)(nil),    // 35: weft.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),   // 36: weft.v1.RevokeTokenResponse
+	(*InfoRequest)(nil),           // 37: weft.v1.InfoRequest
+	(*InfoResponse)(nil),          // 38: weft.v1.InfoResponse
+	(*ControllerInfo)(nil),        // 39: weft.v1.ControllerInfo
+	(*BackupRequest)(nil),         // 40: weft.v1.BackupRequest
+	(*BackupResponse)(nil),        // 41: weft.v1.BackupResponse
+	(*DrainNodeRequest)(nil),      // 42: weft.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),     // 43: weft.v1.DrainNodeResponse
+	nil,                           // 44: weft.v1.NodeInfo.LabelsEntry
+	nil,                           // 45: weft.v1.NodeReport.DropsEntry
+	nil,                           // 46: weft.v1.NodeReport.QuestionsEntry
+	nil,                           // 47: weft.v1.Attachment.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*WireGuardReport)(nil),       // 49: weft.v1.WireGuardReport
+	(*OverlayRequest)(nil),        // 50: weft.v1.OverlayRequest
+	(*OverlayPathRequest)(nil),    // 51: weft.v1.OverlayPathRequest
+	(*OverlayResponse)(nil),       // 52: weft.v1.OverlayResponse
+	(*OverlayPathResponse)(nil),   // 53: weft.v1.OverlayPathResponse
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -2964,69 +3048,70 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	7,  // 8: weft.v1.PlanResponse.changes:type_name -> weft.v1.Change
 	4,  // 9: weft.v1.PlanResponse.problems:type_name -> weft.v1.Problem
 	11, // 10: weft.v1.PlanResponse.nodes:type_name -> weft.v1.NodeChange
-	3,  // 11: weft.v1.Object.key:type_name -> weft.v1.Key
-	13, // 12: weft.v1.Object.enforcement:type_name -> weft.v1.Enforcement
-	3,  // 13: weft.v1.GetRequest.key:type_name -> weft.v1.Key
-	12, // 14: weft.v1.GetResponse.object:type_name -> weft.v1.Object
-	12, // 15: weft.v1.ListResponse.objects:type_name -> weft.v1.Object
-	3,  // 16: weft.v1.DeleteRequest.keys:type_name -> weft.v1.Key
-	7,  // 17: weft.v1.DeleteResponse.changes:type_name -> weft.v1.Change
-	4,  // 18: weft.v1.DeleteResponse.problems:type_name -> weft.v1.Problem
-	1,  // 19: weft.v1.WatchResponse.verb:type_name -> weft.v1.Change.Verb
-	12, // 20: weft.v1.WatchResponse.object:type_name -> weft.v1.Object
-	24, // 21: weft.v1.ListNodesResponse.nodes:type_name -> weft.v1.NodeInfo
-	43, // 22: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
-	47, // 23: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
-	25, // 24: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
-	47, // 25: weft.v1.NodeInfo.reclaimed_at:type_name -> google.protobuf.Timestamp
-	26, // 26: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
-	44, // 27: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
-	45, // 28: weft.v1.NodeReport.questions:type_name -> weft.v1.NodeReport.QuestionsEntry
-	48, // 29: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
-	46, // 30: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	47, // 31: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	33, // 32: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	47, // 33: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	38, // 34: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
-	47, // 35: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
-	26, // 36: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
-	5,  // 37: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 38: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	14, // 39: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	16, // 40: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	18, // 41: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	20, // 42: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	22, // 43: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	27, // 44: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	41, // 45: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
-	49, // 46: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
-	50, // 47: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
-	29, // 48: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	31, // 49: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	34, // 50: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	36, // 51: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	39, // 52: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
-	6,  // 53: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 54: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	15, // 55: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	17, // 56: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	19, // 57: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	21, // 58: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	23, // 59: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	28, // 60: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	42, // 61: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
-	51, // 62: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
-	52, // 63: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
-	30, // 64: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	32, // 65: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	35, // 66: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	37, // 67: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	40, // 68: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
-	53, // [53:69] is the sub-list for method output_type
-	37, // [37:53] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	12, // 11: weft.v1.NodeChange.live:type_name -> weft.v1.LiveConnections
+	3,  // 12: weft.v1.Object.key:type_name -> weft.v1.Key
+	14, // 13: weft.v1.Object.enforcement:type_name -> weft.v1.Enforcement
+	3,  // 14: weft.v1.GetRequest.key:type_name -> weft.v1.Key
+	13, // 15: weft.v1.GetResponse.object:type_name -> weft.v1.Object
+	13, // 16: weft.v1.ListResponse.objects:type_name -> weft.v1.Object
+	3,  // 17: weft.v1.DeleteRequest.keys:type_name -> weft.v1.Key
+	7,  // 18: weft.v1.DeleteResponse.changes:type_name -> weft.v1.Change
+	4,  // 19: weft.v1.DeleteResponse.problems:type_name -> weft.v1.Problem
+	1,  // 20: weft.v1.WatchResponse.verb:type_name -> weft.v1.Change.Verb
+	13, // 21: weft.v1.WatchResponse.object:type_name -> weft.v1.Object
+	25, // 22: weft.v1.ListNodesResponse.nodes:type_name -> weft.v1.NodeInfo
+	44, // 23: weft.v1.NodeInfo.labels:type_name -> weft.v1.NodeInfo.LabelsEntry
+	48, // 24: weft.v1.NodeInfo.last_seen:type_name -> google.protobuf.Timestamp
+	26, // 25: weft.v1.NodeInfo.report:type_name -> weft.v1.NodeReport
+	48, // 26: weft.v1.NodeInfo.reclaimed_at:type_name -> google.protobuf.Timestamp
+	27, // 27: weft.v1.NodeReport.attachments:type_name -> weft.v1.Attachment
+	45, // 28: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
+	46, // 29: weft.v1.NodeReport.questions:type_name -> weft.v1.NodeReport.QuestionsEntry
+	49, // 30: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
+	47, // 31: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	48, // 32: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	34, // 33: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
+	48, // 34: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	39, // 35: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	48, // 36: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	27, // 37: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
+	5,  // 38: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 39: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	15, // 40: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	17, // 41: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	19, // 42: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	21, // 43: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	23, // 44: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	28, // 45: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	42, // 46: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
+	50, // 47: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
+	51, // 48: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
+	30, // 49: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	32, // 50: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	35, // 51: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	37, // 52: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	40, // 53: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 54: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 55: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	16, // 56: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	18, // 57: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	20, // 58: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	22, // 59: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	24, // 60: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	29, // 61: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	43, // 62: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
+	52, // 63: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
+	53, // 64: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
+	31, // 65: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	33, // 66: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	36, // 67: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	38, // 68: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	41, // 69: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	54, // [54:70] is the sub-list for method output_type
+	38, // [38:54] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -3041,7 +3126,7 @@ func file_weft_v1_intent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_intent_proto_rawDesc), len(file_weft_v1_intent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

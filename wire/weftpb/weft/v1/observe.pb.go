@@ -38,6 +38,10 @@ type Question struct {
 	//	*Question_Cancel
 	//	*Question_Inspect
 	//	*Question_Trace
+	//	*Question_Hits
+	//	*Question_FlowLog
+	//	*Question_Cuts
+	//	*Question_WouldCut
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -121,6 +125,42 @@ func (x *Question) GetTrace() *TraceQuestion {
 	return nil
 }
 
+func (x *Question) GetHits() *HitsQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Hits); ok {
+			return x.Hits
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetFlowLog() *FlowLogQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_FlowLog); ok {
+			return x.FlowLog
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetCuts() *CutsQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_Cuts); ok {
+			return x.Cuts
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetWouldCut() *WouldCutQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_WouldCut); ok {
+			return x.WouldCut
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -137,11 +177,35 @@ type Question_Trace struct {
 	Trace *TraceQuestion `protobuf:"bytes,11,opt,name=trace,proto3,oneof"`
 }
 
+type Question_Hits struct {
+	Hits *HitsQuestion `protobuf:"bytes,20,opt,name=hits,proto3,oneof"`
+}
+
+type Question_FlowLog struct {
+	FlowLog *FlowLogQuestion `protobuf:"bytes,21,opt,name=flow_log,json=flowLog,proto3,oneof"`
+}
+
+type Question_Cuts struct {
+	Cuts *CutsQuestion `protobuf:"bytes,22,opt,name=cuts,proto3,oneof"`
+}
+
+type Question_WouldCut struct {
+	WouldCut *WouldCutQuestion `protobuf:"bytes,23,opt,name=would_cut,json=wouldCut,proto3,oneof"`
+}
+
 func (*Question_Cancel) isQuestion_Ask() {}
 
 func (*Question_Inspect) isQuestion_Ask() {}
 
 func (*Question_Trace) isQuestion_Ask() {}
+
+func (*Question_Hits) isQuestion_Ask() {}
+
+func (*Question_FlowLog) isQuestion_Ask() {}
+
+func (*Question_Cuts) isQuestion_Ask() {}
+
+func (*Question_WouldCut) isQuestion_Ask() {}
 
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -227,6 +291,9 @@ type AnswerRequest struct {
 	//
 	//	*AnswerRequest_Inspect
 	//	*AnswerRequest_Trace
+	//	*AnswerRequest_Hits
+	//	*AnswerRequest_FlowLog
+	//	*AnswerRequest_Cuts
 	Part          isAnswerRequest_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -315,6 +382,33 @@ func (x *AnswerRequest) GetTrace() *TracePart {
 	return nil
 }
 
+func (x *AnswerRequest) GetHits() *HitsPart {
+	if x != nil {
+		if x, ok := x.Part.(*AnswerRequest_Hits); ok {
+			return x.Hits
+		}
+	}
+	return nil
+}
+
+func (x *AnswerRequest) GetFlowLog() *FlowLogPart {
+	if x != nil {
+		if x, ok := x.Part.(*AnswerRequest_FlowLog); ok {
+			return x.FlowLog
+		}
+	}
+	return nil
+}
+
+func (x *AnswerRequest) GetCuts() *CutsPart {
+	if x != nil {
+		if x, ok := x.Part.(*AnswerRequest_Cuts); ok {
+			return x.Cuts
+		}
+	}
+	return nil
+}
+
 type isAnswerRequest_Part interface {
 	isAnswerRequest_Part()
 }
@@ -327,9 +421,27 @@ type AnswerRequest_Trace struct {
 	Trace *TracePart `protobuf:"bytes,11,opt,name=trace,proto3,oneof"`
 }
 
+type AnswerRequest_Hits struct {
+	Hits *HitsPart `protobuf:"bytes,20,opt,name=hits,proto3,oneof"`
+}
+
+type AnswerRequest_FlowLog struct {
+	FlowLog *FlowLogPart `protobuf:"bytes,21,opt,name=flow_log,json=flowLog,proto3,oneof"`
+}
+
+type AnswerRequest_Cuts struct {
+	Cuts *CutsPart `protobuf:"bytes,22,opt,name=cuts,proto3,oneof"`
+}
+
 func (*AnswerRequest_Inspect) isAnswerRequest_Part() {}
 
 func (*AnswerRequest_Trace) isAnswerRequest_Part() {}
+
+func (*AnswerRequest_Hits) isAnswerRequest_Part() {}
+
+func (*AnswerRequest_FlowLog) isAnswerRequest_Part() {}
+
+func (*AnswerRequest_Cuts) isAnswerRequest_Part() {}
 
 type AnswerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1363,7 +1475,7 @@ var File_weft_v1_observe_proto protoreflect.FileDescriptor
 
 const file_weft_v1_observe_proto_rawDesc = "" +
 	"\n" +
-	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12weft/v1/plan.proto\"\xd1\x01\n" +
+	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19weft/v1/connections.proto\x1a\x12weft/v1/plan.proto\"\x9c\x03\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1371,10 +1483,14 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\x06cancel\x18\x03 \x01(\v2\x0f.weft.v1.CancelH\x00R\x06cancel\x124\n" +
 	"\ainspect\x18\n" +
 	" \x01(\v2\x18.weft.v1.InspectQuestionH\x00R\ainspect\x12.\n" +
-	"\x05trace\x18\v \x01(\v2\x16.weft.v1.TraceQuestionH\x00R\x05traceB\x05\n" +
+	"\x05trace\x18\v \x01(\v2\x16.weft.v1.TraceQuestionH\x00R\x05trace\x12+\n" +
+	"\x04hits\x18\x14 \x01(\v2\x15.weft.v1.HitsQuestionH\x00R\x04hits\x125\n" +
+	"\bflow_log\x18\x15 \x01(\v2\x18.weft.v1.FlowLogQuestionH\x00R\aflowLog\x12+\n" +
+	"\x04cuts\x18\x16 \x01(\v2\x15.weft.v1.CutsQuestionH\x00R\x04cuts\x128\n" +
+	"\twould_cut\x18\x17 \x01(\v2\x19.weft.v1.WouldCutQuestionH\x00R\bwouldCutB\x05\n" +
 	"\x03ask\"\b\n" +
 	"\x06Cancel\"\x17\n" +
-	"\x15WatchQuestionsRequest\"\xc1\x01\n" +
+	"\x15WatchQuestionsRequest\"\xc6\x02\n" +
 	"\rAnswerRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\rR\x03seq\x12\x12\n" +
@@ -1382,7 +1498,10 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x120\n" +
 	"\ainspect\x18\n" +
 	" \x01(\v2\x14.weft.v1.InspectPartH\x00R\ainspect\x12*\n" +
-	"\x05trace\x18\v \x01(\v2\x12.weft.v1.TracePartH\x00R\x05traceB\x06\n" +
+	"\x05trace\x18\v \x01(\v2\x12.weft.v1.TracePartH\x00R\x05trace\x12'\n" +
+	"\x04hits\x18\x14 \x01(\v2\x11.weft.v1.HitsPartH\x00R\x04hits\x121\n" +
+	"\bflow_log\x18\x15 \x01(\v2\x14.weft.v1.FlowLogPartH\x00R\aflowLog\x12'\n" +
+	"\x04cuts\x18\x16 \x01(\v2\x11.weft.v1.CutsPartH\x00R\x04cutsB\x06\n" +
 	"\x04part\"$\n" +
 	"\x0eAnswerResponse\x12\x12\n" +
 	"\x04stop\x18\x01 \x01(\bR\x04stop\"\x0e\n" +
@@ -1462,10 +1581,13 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\act_next\x18\x02 \x03(\tR\x06ctNext\"5\n" +
 	"\tTracePart\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text2\x8a\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text2\xb8\x02\n" +
 	"\x0eObserveService\x12>\n" +
 	"\aInspect\x12\x17.weft.v1.InspectRequest\x1a\x18.weft.v1.InspectResponse0\x01\x128\n" +
-	"\x05Trace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.TraceResponse0\x012\x7f\n" +
+	"\x05Trace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.TraceResponse0\x01\x125\n" +
+	"\x04Hits\x12\x14.weft.v1.HitsRequest\x1a\x15.weft.v1.HitsResponse0\x01\x12>\n" +
+	"\aFlowLog\x12\x17.weft.v1.FlowLogRequest\x1a\x18.weft.v1.FlowLogResponse0\x01\x125\n" +
+	"\x04Cuts\x12\x14.weft.v1.CutsRequest\x1a\x15.weft.v1.CutsResponse0\x012\x7f\n" +
 	"\vPeerService\x126\n" +
 	"\x05Holds\x12\x15.weft.v1.HoldsRequest\x1a\x16.weft.v1.HoldsResponse\x128\n" +
 	"\x05Relay\x12\x15.weft.v1.RelayRequest\x1a\x16.weft.v1.RelayResponse0\x01B7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
@@ -1506,40 +1628,66 @@ var file_weft_v1_observe_proto_goTypes = []any{
 	(*TracePacket)(nil),           // 19: weft.v1.TracePacket
 	(*TracePart)(nil),             // 20: weft.v1.TracePart
 	nil,                           // 21: weft.v1.InspectPort.ExternalIdsEntry
-	(*PlanEntry)(nil),             // 22: weft.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*HitsQuestion)(nil),          // 22: weft.v1.HitsQuestion
+	(*FlowLogQuestion)(nil),       // 23: weft.v1.FlowLogQuestion
+	(*CutsQuestion)(nil),          // 24: weft.v1.CutsQuestion
+	(*WouldCutQuestion)(nil),      // 25: weft.v1.WouldCutQuestion
+	(*HitsPart)(nil),              // 26: weft.v1.HitsPart
+	(*FlowLogPart)(nil),           // 27: weft.v1.FlowLogPart
+	(*CutsPart)(nil),              // 28: weft.v1.CutsPart
+	(*PlanEntry)(nil),             // 29: weft.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*HitsRequest)(nil),           // 31: weft.v1.HitsRequest
+	(*FlowLogRequest)(nil),        // 32: weft.v1.FlowLogRequest
+	(*CutsRequest)(nil),           // 33: weft.v1.CutsRequest
+	(*HitsResponse)(nil),          // 34: weft.v1.HitsResponse
+	(*FlowLogResponse)(nil),       // 35: weft.v1.FlowLogResponse
+	(*CutsResponse)(nil),          // 36: weft.v1.CutsResponse
 }
 var file_weft_v1_observe_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.Question.cancel:type_name -> weft.v1.Cancel
 	12, // 1: weft.v1.Question.inspect:type_name -> weft.v1.InspectQuestion
 	18, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
-	13, // 3: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
-	20, // 4: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
-	0,  // 5: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
-	3,  // 6: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
-	13, // 7: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
-	11, // 8: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
-	14, // 9: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
-	22, // 10: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
-	15, // 11: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
-	23, // 12: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
-	21, // 13: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
-	19, // 14: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
-	20, // 15: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
-	19, // 16: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
-	9,  // 17: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
-	16, // 18: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
-	5,  // 19: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
-	7,  // 20: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
-	10, // 21: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
-	17, // 22: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
-	6,  // 23: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
-	8,  // 24: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	22, // 3: weft.v1.Question.hits:type_name -> weft.v1.HitsQuestion
+	23, // 4: weft.v1.Question.flow_log:type_name -> weft.v1.FlowLogQuestion
+	24, // 5: weft.v1.Question.cuts:type_name -> weft.v1.CutsQuestion
+	25, // 6: weft.v1.Question.would_cut:type_name -> weft.v1.WouldCutQuestion
+	13, // 7: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
+	20, // 8: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
+	26, // 9: weft.v1.AnswerRequest.hits:type_name -> weft.v1.HitsPart
+	27, // 10: weft.v1.AnswerRequest.flow_log:type_name -> weft.v1.FlowLogPart
+	28, // 11: weft.v1.AnswerRequest.cuts:type_name -> weft.v1.CutsPart
+	0,  // 12: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
+	3,  // 13: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
+	13, // 14: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
+	11, // 15: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
+	14, // 16: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
+	29, // 17: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
+	15, // 18: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
+	30, // 19: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
+	21, // 20: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
+	19, // 21: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
+	20, // 22: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
+	19, // 23: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
+	9,  // 24: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
+	16, // 25: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
+	31, // 26: weft.v1.ObserveService.Hits:input_type -> weft.v1.HitsRequest
+	32, // 27: weft.v1.ObserveService.FlowLog:input_type -> weft.v1.FlowLogRequest
+	33, // 28: weft.v1.ObserveService.Cuts:input_type -> weft.v1.CutsRequest
+	5,  // 29: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
+	7,  // 30: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
+	10, // 31: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
+	17, // 32: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
+	34, // 33: weft.v1.ObserveService.Hits:output_type -> weft.v1.HitsResponse
+	35, // 34: weft.v1.ObserveService.FlowLog:output_type -> weft.v1.FlowLogResponse
+	36, // 35: weft.v1.ObserveService.Cuts:output_type -> weft.v1.CutsResponse
+	6,  // 36: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
+	8,  // 37: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_observe_proto_init() }
@@ -1547,15 +1695,23 @@ func file_weft_v1_observe_proto_init() {
 	if File_weft_v1_observe_proto != nil {
 		return
 	}
+	file_weft_v1_connections_proto_init()
 	file_weft_v1_plan_proto_init()
 	file_weft_v1_observe_proto_msgTypes[0].OneofWrappers = []any{
 		(*Question_Cancel)(nil),
 		(*Question_Inspect)(nil),
 		(*Question_Trace)(nil),
+		(*Question_Hits)(nil),
+		(*Question_FlowLog)(nil),
+		(*Question_Cuts)(nil),
+		(*Question_WouldCut)(nil),
 	}
 	file_weft_v1_observe_proto_msgTypes[3].OneofWrappers = []any{
 		(*AnswerRequest_Inspect)(nil),
 		(*AnswerRequest_Trace)(nil),
+		(*AnswerRequest_Hits)(nil),
+		(*AnswerRequest_FlowLog)(nil),
+		(*AnswerRequest_Cuts)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -42,6 +42,12 @@ const (
 	ObserveServiceInspectProcedure = "/weft.v1.ObserveService/Inspect"
 	// ObserveServiceTraceProcedure is the fully-qualified name of the ObserveService's Trace RPC.
 	ObserveServiceTraceProcedure = "/weft.v1.ObserveService/Trace"
+	// ObserveServiceHitsProcedure is the fully-qualified name of the ObserveService's Hits RPC.
+	ObserveServiceHitsProcedure = "/weft.v1.ObserveService/Hits"
+	// ObserveServiceFlowLogProcedure is the fully-qualified name of the ObserveService's FlowLog RPC.
+	ObserveServiceFlowLogProcedure = "/weft.v1.ObserveService/FlowLog"
+	// ObserveServiceCutsProcedure is the fully-qualified name of the ObserveService's Cuts RPC.
+	ObserveServiceCutsProcedure = "/weft.v1.ObserveService/Cuts"
 	// PeerServiceHoldsProcedure is the fully-qualified name of the PeerService's Holds RPC.
 	PeerServiceHoldsProcedure = "/weft.v1.PeerService/Holds"
 	// PeerServiceRelayProcedure is the fully-qualified name of the PeerService's Relay RPC.
@@ -54,6 +60,12 @@ type ObserveServiceClient interface {
 	Inspect(context.Context, *connect.Request[v1.InspectRequest]) (*connect.ServerStreamForClient[v1.InspectResponse], error)
 	// Trace asks a node's switch what it would do with packets.
 	Trace(context.Context, *connect.Request[v1.TraceRequest]) (*connect.ServerStreamForClient[v1.TraceResponse], error)
+	// Hits tells how often each rule decided, node by node.
+	Hits(context.Context, *connect.Request[v1.HitsRequest]) (*connect.ServerStreamForClient[v1.HitsResponse], error)
+	// FlowLog reads the nodes' logs of connections, and follows them.
+	FlowLog(context.Context, *connect.Request[v1.FlowLogRequest]) (*connect.ServerStreamForClient[v1.FlowLogResponse], error)
+	// Cuts tells how many live connections a revision has cut.
+	Cuts(context.Context, *connect.Request[v1.CutsRequest]) (*connect.ServerStreamForClient[v1.CutsResponse], error)
 }
 
 // NewObserveServiceClient constructs a client for the weft.v1.ObserveService service. By default,
@@ -79,6 +91,24 @@ func NewObserveServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(observeServiceMethods.ByName("Trace")),
 			connect.WithClientOptions(opts...),
 		),
+		hits: connect.NewClient[v1.HitsRequest, v1.HitsResponse](
+			httpClient,
+			baseURL+ObserveServiceHitsProcedure,
+			connect.WithSchema(observeServiceMethods.ByName("Hits")),
+			connect.WithClientOptions(opts...),
+		),
+		flowLog: connect.NewClient[v1.FlowLogRequest, v1.FlowLogResponse](
+			httpClient,
+			baseURL+ObserveServiceFlowLogProcedure,
+			connect.WithSchema(observeServiceMethods.ByName("FlowLog")),
+			connect.WithClientOptions(opts...),
+		),
+		cuts: connect.NewClient[v1.CutsRequest, v1.CutsResponse](
+			httpClient,
+			baseURL+ObserveServiceCutsProcedure,
+			connect.WithSchema(observeServiceMethods.ByName("Cuts")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -86,6 +116,9 @@ func NewObserveServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 type observeServiceClient struct {
 	inspect *connect.Client[v1.InspectRequest, v1.InspectResponse]
 	trace   *connect.Client[v1.TraceRequest, v1.TraceResponse]
+	hits    *connect.Client[v1.HitsRequest, v1.HitsResponse]
+	flowLog *connect.Client[v1.FlowLogRequest, v1.FlowLogResponse]
+	cuts    *connect.Client[v1.CutsRequest, v1.CutsResponse]
 }
 
 // Inspect calls weft.v1.ObserveService.Inspect.
@@ -98,12 +131,33 @@ func (c *observeServiceClient) Trace(ctx context.Context, req *connect.Request[v
 	return c.trace.CallServerStream(ctx, req)
 }
 
+// Hits calls weft.v1.ObserveService.Hits.
+func (c *observeServiceClient) Hits(ctx context.Context, req *connect.Request[v1.HitsRequest]) (*connect.ServerStreamForClient[v1.HitsResponse], error) {
+	return c.hits.CallServerStream(ctx, req)
+}
+
+// FlowLog calls weft.v1.ObserveService.FlowLog.
+func (c *observeServiceClient) FlowLog(ctx context.Context, req *connect.Request[v1.FlowLogRequest]) (*connect.ServerStreamForClient[v1.FlowLogResponse], error) {
+	return c.flowLog.CallServerStream(ctx, req)
+}
+
+// Cuts calls weft.v1.ObserveService.Cuts.
+func (c *observeServiceClient) Cuts(ctx context.Context, req *connect.Request[v1.CutsRequest]) (*connect.ServerStreamForClient[v1.CutsResponse], error) {
+	return c.cuts.CallServerStream(ctx, req)
+}
+
 // ObserveServiceHandler is an implementation of the weft.v1.ObserveService service.
 type ObserveServiceHandler interface {
 	// Inspect reads what each node works on, and what its switch holds at that time.
 	Inspect(context.Context, *connect.Request[v1.InspectRequest], *connect.ServerStream[v1.InspectResponse]) error
 	// Trace asks a node's switch what it would do with packets.
 	Trace(context.Context, *connect.Request[v1.TraceRequest], *connect.ServerStream[v1.TraceResponse]) error
+	// Hits tells how often each rule decided, node by node.
+	Hits(context.Context, *connect.Request[v1.HitsRequest], *connect.ServerStream[v1.HitsResponse]) error
+	// FlowLog reads the nodes' logs of connections, and follows them.
+	FlowLog(context.Context, *connect.Request[v1.FlowLogRequest], *connect.ServerStream[v1.FlowLogResponse]) error
+	// Cuts tells how many live connections a revision has cut.
+	Cuts(context.Context, *connect.Request[v1.CutsRequest], *connect.ServerStream[v1.CutsResponse]) error
 }
 
 // NewObserveServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -125,12 +179,36 @@ func NewObserveServiceHandler(svc ObserveServiceHandler, opts ...connect.Handler
 		connect.WithSchema(observeServiceMethods.ByName("Trace")),
 		connect.WithHandlerOptions(opts...),
 	)
+	observeServiceHitsHandler := connect.NewServerStreamHandler(
+		ObserveServiceHitsProcedure,
+		svc.Hits,
+		connect.WithSchema(observeServiceMethods.ByName("Hits")),
+		connect.WithHandlerOptions(opts...),
+	)
+	observeServiceFlowLogHandler := connect.NewServerStreamHandler(
+		ObserveServiceFlowLogProcedure,
+		svc.FlowLog,
+		connect.WithSchema(observeServiceMethods.ByName("FlowLog")),
+		connect.WithHandlerOptions(opts...),
+	)
+	observeServiceCutsHandler := connect.NewServerStreamHandler(
+		ObserveServiceCutsProcedure,
+		svc.Cuts,
+		connect.WithSchema(observeServiceMethods.ByName("Cuts")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/weft.v1.ObserveService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ObserveServiceInspectProcedure:
 			observeServiceInspectHandler.ServeHTTP(w, r)
 		case ObserveServiceTraceProcedure:
 			observeServiceTraceHandler.ServeHTTP(w, r)
+		case ObserveServiceHitsProcedure:
+			observeServiceHitsHandler.ServeHTTP(w, r)
+		case ObserveServiceFlowLogProcedure:
+			observeServiceFlowLogHandler.ServeHTTP(w, r)
+		case ObserveServiceCutsProcedure:
+			observeServiceCutsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -146,6 +224,18 @@ func (UnimplementedObserveServiceHandler) Inspect(context.Context, *connect.Requ
 
 func (UnimplementedObserveServiceHandler) Trace(context.Context, *connect.Request[v1.TraceRequest], *connect.ServerStream[v1.TraceResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Trace is not implemented"))
+}
+
+func (UnimplementedObserveServiceHandler) Hits(context.Context, *connect.Request[v1.HitsRequest], *connect.ServerStream[v1.HitsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Hits is not implemented"))
+}
+
+func (UnimplementedObserveServiceHandler) FlowLog(context.Context, *connect.Request[v1.FlowLogRequest], *connect.ServerStream[v1.FlowLogResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.FlowLog is not implemented"))
+}
+
+func (UnimplementedObserveServiceHandler) Cuts(context.Context, *connect.Request[v1.CutsRequest], *connect.ServerStream[v1.CutsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Cuts is not implemented"))
 }
 
 // PeerServiceClient is a client for the weft.v1.PeerService service.
