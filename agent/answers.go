@@ -18,6 +18,14 @@ func (a *Agent) Answer(ctx context.Context, q *weftv1.Question, send func(*weftv
 		return a.inspect(ctx, send)
 	case *weftv1.Question_Trace:
 		return a.trace(ctx, ask.Trace.GetPackets(), send)
+	case *weftv1.Question_Hits:
+		return a.tellHits(ctx, send)
+	case *weftv1.Question_FlowLog:
+		return a.tellLog(ctx, ask.FlowLog, send)
+	case *weftv1.Question_Cuts:
+		return a.tellCuts(ctx, ask.Cuts.GetRevision(), send)
+	case *weftv1.Question_WouldCut:
+		return a.tellWouldCut(ctx, ask.WouldCut, send)
 	}
 	return uplink.ErrUnknownQuestion
 }

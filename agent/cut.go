@@ -56,6 +56,9 @@ func newCutState() cutState {
 
 // count adds to what a revision has cut, and forgets old revisions.
 func (c *cutState) count(revision, cut uint64) {
+	if cut == 0 {
+		return
+	}
 	c.byRevision[revision] += cut
 	if len(c.byRevision) > keptCuts {
 		delete(c.byRevision, slices.Min(slices.Collect(maps.Keys(c.byRevision))))
@@ -220,16 +223,18 @@ func (a *Agent) runSweep(ctx context.Context, t sweep) error {
 		return err
 	}
 	for chunk := range slices.Chunk(f.connections, cutAtOnce) {
-		if err := a.forget(ctx, chunk, t.revision); err != nil {
+		if err := a.forget(ctx, chunk); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.do(ctx, func(s *state) { s.cuts.count(t.revision, f.here) })
 }
 
 // forbidden is what policy forbids of live connections.
 type forbidden struct {
 	connections []openflow.Connections
+	// here is how many of them have their destination on this node.
+	here uint64
 	// kept is how many more the switch can't be told to forget, unsure of how many nobody knows between whom they are.
 	kept, unsure uint64
 }
@@ -248,7 +253,10 @@ func (a *Agent) forbidden(ctx context.Context, t sweep) (out forbidden, err erro
 			case conntrack.Forbid:
 				if which, ok := c.Flush(); ok {
 					out.connections = append(out.connections, which)
-				} else {
+					if t.judge.Here(c) {
+						out.here++
+					}
+				} else if t.judge.Here(c) {
 					out.kept++
 				}
 			}
@@ -258,21 +266,17 @@ func (a *Agent) forbidden(ctx context.Context, t sweep) (out forbidden, err erro
 }
 
 // forget has the switch forget connections, and returns when it has.
-func (a *Agent) forget(ctx context.Context, which []openflow.Connections, revision uint64) error {
+func (a *Agent) forget(ctx context.Context, which []openflow.Connections) error {
 	err := a.do(ctx, func(s *state) {
 		s.cuts.doomed, s.flows.dirty = which, true
 	})
 	if err != nil {
 		return err
 	}
-	err = a.waitFor(ctx, wait{For: "the switch to forget connections", Timeout: jobTimeout, Condition: func(s *state) (bool, error) {
+	return a.waitFor(ctx, wait{For: "the switch to forget connections", Timeout: jobTimeout, Condition: func(s *state) (bool, error) {
 		if !s.flows.connected {
 			return false, errors.New("the connection to the switch is lost")
 		}
 		return len(s.cuts.doomed) == 0, nil
 	}})
-	if err != nil {
-		return err
-	}
-	return a.do(ctx, func(s *state) { s.cuts.count(revision, uint64(len(which))) })
 }

@@ -85,6 +85,13 @@ func (j *Judge) Decide(c Connection) Verdict {
 	return Forbid
 }
 
+// Here reports whether a connection's destination is on this node, and c its entry in the destination's zone: so each
+// connection of the fabric is counted once, be it tracked on two nodes or in two zones.
+func (j *Judge) Here(c Connection) bool {
+	_, here := j.local[Place{fabric.NetworkID(c.Zone), c.Dst}]
+	return here
+}
+
 // allowed asks policy, once for packets that no rule can tell apart.
 func (j *Judge) allowed(p firewall.Packet) bool {
 	if !j.byAddress[p.Src.Network] && !j.byAddress[p.Dst.Network] {
