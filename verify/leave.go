@@ -59,17 +59,19 @@ func (v *verifier) leave(n *plan.Network, m fabric.NetworkID, f family) {
 			{cube{bitsAre(answer, ctEstablished, ctEstablished)}, "known"}, {cube{bitsAre(answer, ctRelated, ctRelated|ctNew)}, "known"},
 			{and(unknownAnswer(f), bitsAre(answer, ctNew, ctNew)), "answer"}, {cube{bitsAre(answer, ctNew, ctNew)}, "new"},
 		}, "", func(part *state, connection string) {
-			want, wrong := "into the tunnel", ""
-			if fits, missized := part.sizedWrongly(v.in.Plan.Settings.WorkloadMTU); !fits {
-				want, wrong = "too large: to the agent and nowhere else", missized
-			} else if missized != "" {
-				want, wrong = "into the tunnel, or too large", missized
-			} else if connection == "" || v.in.TunnelPort == 0 {
+			want := "into the tunnel"
+			fits, wrong := part.sizedWrongly(v.in.Plan.Settings.WorkloadMTU)
+			switch {
+			case !fits:
+				want = "too large: to the agent and nowhere else"
+			case wrong != "":
+				want = "into the tunnel, or too large"
+			case connection == "" || v.in.TunnelPort == 0:
 				want = "dropped"
 				if len(part.outs) > 0 {
 					wrong = part.sent()
 				}
-			} else {
+			default:
 				if connection == "answer" && len(part.commits) > 0 {
 					connection = "new"
 				}

@@ -143,7 +143,11 @@ func startNode(t *testing.T, in pipeline.Input) *realNode {
 	}
 	s.OFCtl(t, "add-flows", "br-int", "--bundle", flows)
 	s.InNamespace(t, "ip", "link", "set", "br-ul", "up")
-	s.InNamespace(t, "ip", "addr", "add", in.Plan.Settings.VTEP.String()+"/24", "dev", "br-ul")
+	underlay := []string{"ip", "addr", "add", in.Plan.Settings.VTEP.String() + "/24", "dev", "br-ul"}
+	if in.Plan.Settings.VTEP.Is6() {
+		underlay = append(underlay, "nodad") // it may be used at once
+	}
+	s.InNamespace(t, underlay...)
 	return n
 }
 

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -12,9 +13,16 @@ import (
 	"github.com/weftfabric/weft/plan"
 )
 
+// The addresses of nodes in an underlay of IPv4 as in the fixture, and of IPv6.
+func underlay4(vtep netip.Addr) netip.Addr { return vtep }
+
+func underlay6(vtep netip.Addr) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: vtep.As4()[3]})
+}
+
 // twoNodes starts node-a with the fixture's v1 (web), v2 and v3, and node-b with w1, a db in the web subnet, on
-// one underlay. UDP is denied to web from everyone, and UDP 2000 to db; the rest is allowed.
-func twoNodes(t *testing.T) (a, b *realNode) {
+// one underlay with the addresses that it gives. UDP is denied to web from everyone, and UDP 2000 to db; the rest is allowed.
+func twoNodes(t *testing.T, underlay func(netip.Addr) netip.Addr) (a, b *realNode) {
 	t.Helper()
 	ovstest.Require(t)
 	deny := func(id firewall.RuleID, subject fabric.Identity, ports firewall.PortRange) firewall.Rule {
@@ -36,6 +44,15 @@ func twoNodes(t *testing.T) (a, b *realNode) {
 	ina, inb := input("node-a"), input("node-b")
 	inb.Plan.Settings.VTEP = vtepB
 	inb.Plan.Peers = []plan.Peer{{Name: "node-a", VTEP: vtepA}}
+	for _, n := range []*plan.Node{&ina.Plan, &inb.Plan} {
+		n.Settings.VTEP = underlay(n.Settings.VTEP)
+		for i := range n.Peers {
+			n.Peers[i].VTEP = underlay(n.Peers[i].VTEP)
+		}
+		for i := range n.Routes {
+			n.Routes[i].VTEP = underlay(n.Routes[i].VTEP)
+		}
+	}
 	inb.Attachments = []pipeline.Attachment{{Interface: "w1", OFPort: 1, Network: prod, Identity: dbID, MAC: mac(0x41), Addresses: addrs("10.0.0.65", "fd00:1::41")}}
 	a, b = startNode(t, ina), startNode(t, inb)
 	sh(t, "ip", "-n", a.ns, "link", "add", "ul", "type", "veth", "peer", "name", "ul", "netns", b.ns)
@@ -47,9 +64,15 @@ func twoNodes(t *testing.T) (a, b *realNode) {
 }
 
 // TestPackets sends real packets through two nodes: the fabric answers ARP, ND and gateway pings, duplicate-address
-// detection finds nobody, and traffic crosses the tunnel.
+// detection finds nobody, and traffic crosses the tunnel, over either IP.
 func TestPackets(t *testing.T) {
-	a, b := twoNodes(t)
+	t.Run("IPv4 underlay", func(t *testing.T) { checkPackets(t, underlay4) })
+	t.Run("IPv6 underlay", func(t *testing.T) { checkPackets(t, underlay6) })
+}
+
+func checkPackets(t *testing.T, underlay func(netip.Addr) netip.Addr) {
+	t.Helper()
+	a, b := twoNodes(t, underlay)
 	for n, workload := range map[*realNode]string{a: "v1", b: "w1"} {
 		until(t, "duplicate-address detection ends", func() bool {
 			return !strings.Contains(n.in(t, workload, "ip", "-6", "addr", "show", "dev", "eth0"), "tentative")
@@ -85,7 +108,7 @@ func TestPackets(t *testing.T) {
 // TestRepliesToDeniedConnections: what a peer sends as if it replied to a connection that its node has denied is
 // denied, too; replies to allowed connections pass, although the replier might not open one.
 func TestRepliesToDeniedConnections(t *testing.T) {
-	a, b := twoNodes(t)
+	a, b := twoNodes(t, underlay6)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
