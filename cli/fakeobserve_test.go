@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -19,7 +20,7 @@ type fakeObserve struct {
 	*fakeController
 }
 
-func (f fakeObserve) Inspect(_ context.Context, _ *connect.Request[weftv1.InspectRequest], stream *connect.ServerStream[weftv1.InspectResponse]) error {
+func (f fakeObserve) Inspect(_ context.Context, req *connect.Request[weftv1.InspectRequest], stream *connect.ServerStream[weftv1.InspectResponse]) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sum := sha256.Sum256([]byte("table=0 actions=drop\ntable=1 actions=drop\n"))
@@ -28,12 +29,18 @@ func (f fakeObserve) Inspect(_ context.Context, _ *connect.Request[weftv1.Inspec
 		return nil
 	}
 	for _, res := range []*weftv1.InspectResponse{
-		{Node: "n1", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n"), Ports: []*weftv1.InspectPort{{Ofport: 1, Name: "tap0"}, {Ofport: 2, Name: "veth1"}}}},
+		{Node: "n1", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n"), Ports: []*weftv1.InspectPort{
+			{Ofport: 1, Name: "tap0", ExternalIds: map[string]string{"weft-kind": "tap", "weft-port": "acme/db-1"}},
+			{Ofport: 2, Name: "veth1", ExternalIds: map[string]string{"weft-kind": "container", "weft-network": "acme/prod", "attached-mac": "02:00:00:00:00:02", "weft-addresses": "10.0.1.2"}},
+		}}},
 		{Node: "n2", Part: &weftv1.InspectPart{State: state, Flows: []byte("table=0 actions=drop\n")}},
 		{Node: "n2", Last: true},
 		{Node: "n3", Last: true, Error: "it is not connected"},
 		{Node: "n1", Last: true, Part: &weftv1.InspectPart{Flows: []byte("table=1 actions=drop\n")}},
 	} {
+		if names := req.Msg.GetNodes(); len(names) > 0 && !slices.Contains(names, res.GetNode()) {
+			continue
+		}
 		if err := stream.Send(res); err != nil {
 			return err
 		}

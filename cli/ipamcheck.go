@@ -22,6 +22,7 @@ type ipamFinding struct {
 // ipamReport is what 'weft ipam verify' found.
 type ipamReport struct {
 	Nodes     int           `json:"nodes"`
+	Switches  int           `json:"switches"` // that were asked, and answered
 	Leases    int           `json:"leases"`
 	Addresses int           `json:"addresses"`
 	Findings  []ipamFinding `json:"findings"`
@@ -38,7 +39,7 @@ type holder struct{ node, iface string }
 
 func (h holder) String() string { return h.iface + " of " + h.node }
 
-// ipamCheck compares what is declared and leased (the store) with what the nodes found on their switches (their reports).
+// ipamCheck compares what is declared and leased (the store) with what the nodes report, and that with their switches.
 type ipamCheck struct {
 	report   ipamReport
 	subnets  map[string][]subnetRange // by network
@@ -54,8 +55,8 @@ type subnetRange struct {
 	gateways []netip.Addr
 }
 
-// checkIPAM returns the report; its findings are sorted.
-func checkIPAM(objects []stored, nodes []*weftv1.NodeInfo) ipamReport {
+// checkIPAM returns the report; its findings are sorted. Switches are what the nodes that are connected told, by name.
+func checkIPAM(objects []stored, nodes []*weftv1.NodeInfo, switches map[string]*nodeReading) ipamReport {
 	c := ipamCheck{
 		report: ipamReport{Nodes: len(nodes), Findings: []ipamFinding{}}, subnets: map[string][]subnetRange{}, fixed: map[string][]string{},
 		holders: map[[2]string]holder{}, portHeld: map[string]holder{},
@@ -77,7 +78,7 @@ func checkIPAM(objects []stored, nodes []*weftv1.NodeInfo) ipamReport {
 	}
 	c.checkLeases()
 	for _, n := range nodes {
-		c.checkNode(n)
+		c.checkNode(n, switches[n.GetName()])
 	}
 	slices.SortStableFunc(c.report.Findings, func(a, b ipamFinding) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Object, b.Object))
@@ -128,8 +129,9 @@ func (c *ipamCheck) checkLeases() {
 	}
 }
 
-// checkNode compares what a node reports with what is leased and declared, and with what other nodes report.
-func (c *ipamCheck) checkNode(n *weftv1.NodeInfo) {
+// checkNode compares what a node reports with what is leased and declared, with what other nodes report, and with what its
+// switch holds.
+func (c *ipamCheck) checkNode(n *weftv1.NodeInfo, r *nodeReading) {
 	name := n.GetName()
 	if !n.GetConnected() || n.GetReport() == nil {
 		c.find(name, "node", "start weft-agent on it, or remove the node with 'weft delete node "+name+"'", "what it has is not known: its agent is not connected")
@@ -144,6 +146,7 @@ func (c *ipamCheck) checkNode(n *weftv1.NodeInfo) {
 	for _, at := range n.GetReport().GetAttachments() {
 		c.checkAttachment(n, at)
 	}
+	c.checkSwitch(n, r)
 }
 
 func (c *ipamCheck) checkAttachment(n *weftv1.NodeInfo, at *weftv1.Attachment) {

@@ -36,9 +36,31 @@ func ipamWorld(t *testing.T) ([]stored, []*weftv1.NodeInfo) {
 	}
 }
 
+// ipamSwitches are the switches of ipamWorld's nodes.
+func ipamSwitches() map[string]*nodeReading {
+	port := func(name string, pairs ...string) *weftv1.InspectPort {
+		ids := map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			ids[pairs[i]] = pairs[i+1]
+		}
+		return &weftv1.InspectPort{Name: name, ExternalIds: ids}
+	}
+	container := func(name, mac, address string) *weftv1.InspectPort {
+		return port(name, recordKind, "container", recordNetwork, "acme/prod", recordMAC, mac, recordAddresses, address)
+	}
+	return map[string]*nodeReading{
+		"n1": {state: &weftv1.InspectState{}, ports: []*weftv1.InspectPort{
+			port("weft-vxlan"), port("tap9", recordKind, "bound", recordStatus, "inactive"),
+			container("veth1", "02:00:00:00:00:01", "10.0.0.2"),
+			port("tap0", recordKind, "bound", recordPort, "acme/db", recordMAC, "02:00:00:00:00:02", recordAddresses, "10.0.0.200"),
+		}},
+		"n2": {state: &weftv1.InspectState{}, ports: []*weftv1.InspectPort{container("veth2", "02:00:00:00:00:03", "10.0.0.65")}},
+	}
+}
+
 func TestIPAMAgrees(t *testing.T) {
 	objects, nodes := ipamWorld(t)
-	if r := checkIPAM(objects, nodes); len(r.Findings) != 0 || r.Nodes != 2 || r.Leases != 2 || r.Addresses != 3 {
+	if r := checkIPAM(objects, nodes, ipamSwitches()); len(r.Findings) != 0 || r.Nodes != 2 || r.Switches != 2 || r.Leases != 2 || r.Addresses != 3 {
 		t.Errorf("report: %+v", r)
 	}
 }
@@ -71,7 +93,7 @@ func TestIPAMDisagrees(t *testing.T) {
 			objects, list := ipamWorld(t)
 			tt.spoil(list)
 			var got []string
-			for _, f := range checkIPAM(objects, list).Findings {
+			for _, f := range checkIPAM(objects, list, ipamSwitches()).Findings {
 				got = append(got, f.Node+" "+f.Object+" "+f.Problem)
 				if f.Do == "" {
 					t.Errorf("%+v doesn't say what to do", f)
@@ -79,6 +101,39 @@ func TestIPAMDisagrees(t *testing.T) {
 			}
 			if all := strings.Join(got, "\n"); !strings.Contains(all, tt.want) {
 				t.Errorf("found:\n%s\nwant %s", all, tt.want)
+			}
+		})
+	}
+}
+
+func TestIPAMSwitchDisagrees(t *testing.T) {
+	type switches = map[string]*nodeReading
+	veth2 := func(s switches) map[string]string { return s["n2"].ports[0].ExternalIds }
+	for _, tt := range []struct {
+		name  string
+		spoil func(switches)
+		want  string // the only finding: node, object and problem
+	}{
+		{"no answer", func(s switches) { s["n2"] = &nodeReading{err: "it is busy"} }, "n2 switch what its switch holds is not known: it is busy"},
+		{"not asked", func(s switches) { delete(s, "n2") }, "n2 switch what its switch holds is not known: it was not asked"},
+		{"no record", func(s switches) { s["n2"].ports = nil }, "n2 veth2 the agent reports it, and the switch has no record of it"},
+		{"inactive", func(s switches) { veth2(s)[recordStatus] = "inactive" }, "n2 veth2 the agent reports it, and the switch has no record of it"},
+		{"unknown record", func(s switches) {
+			s["n2"].ports = append(s["n2"].ports, &weftv1.InspectPort{Name: "veth3", ExternalIds: map[string]string{recordKind: "container", recordNetwork: "acme/old", recordAddresses: "10.0.0.9"}})
+		}, `n2 veth3 the switch has a record of it in network "acme/old" with 10.0.0.9, and the agent reports nothing`},
+		{"address", func(s switches) { veth2(s)[recordAddresses] = "10.0.0.66" }, "n2 veth2 the switch has it with 10.0.0.66, and the agent reports 10.0.0.65"},
+		{"MAC", func(s switches) { veth2(s)[recordMAC] = "02:00:00:00:00:09" }, "n2 veth2 the switch has it with MAC address 02:00:00:00:00:09, and the agent reports 02:00:00:00:00:03"},
+		{"network", func(s switches) { veth2(s)[recordNetwork] = "acme/old" }, `n2 veth2 the switch has it in network "acme/old" with Port "", and the agent reports network "acme/prod" and Port ""`},
+		{"Port", func(s switches) { veth2(s)[recordPort] = "acme/db" }, `n2 veth2 the switch has it in network "acme/prod" with Port "acme/db", and the agent reports network "acme/prod" and Port ""`},
+		{"foreign flow", func(s switches) { s["n1"].state.Unreadable = []string{"table 9"} }, "n1 switch a flow holds what the fabric never writes: table 9"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			objects, nodes := ipamWorld(t)
+			switches := ipamSwitches()
+			tt.spoil(switches)
+			r := checkIPAM(objects, nodes, switches)
+			if len(r.Findings) != 1 || r.Findings[0].Node+" "+r.Findings[0].Object+" "+r.Findings[0].Problem != tt.want || r.Findings[0].Do == "" {
+				t.Errorf("found %+v, want %s", r.Findings, tt.want)
 			}
 		})
 	}
