@@ -152,3 +152,26 @@ func (s *state) pool(n plan.Network, sub plan.Subnet, f family) ipam.Pool {
 	blocks := slices.DeleteFunc(slices.Clone(s.index.leases[k]), func(b netip.Prefix) bool { return s.returning[leaseKey{k, b}] })
 	return ipam.Pool{Subnet: prefixOf(sub, f), Blocks: blocks, Taken: func(a netip.Addr) bool { return used[a] }}
 }
+
+// closing returns the addresses of a network that nobody has any more, and whose flows the switch has not dropped yet.
+func (s *state) closing(n plan.Network) map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for _, a := range s.flows.enforced {
+		if a.Network == n.ID {
+			for _, addr := range a.Addresses {
+				out[addr] = true
+			}
+		}
+	}
+	if len(out) == 0 {
+		return out
+	}
+	for _, a := range s.all() {
+		for _, addr := range a.Addresses {
+			if a.Network == n.Ref || !a.Port.IsZero() {
+				delete(out, addr)
+			}
+		}
+	}
+	return out
+}

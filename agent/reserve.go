@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -148,8 +149,11 @@ func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked
 			return nil, nil, refuse(cniwire.CodeInvalid, "address %s is not in subnet %s of network %s", addr, sub.Name, n.Ref)
 		}
 	}
+	closing := s.closing(n)
 	for _, f := range families(sub) {
 		p := s.pool(n, sub, f)
+		taken := p.Taken
+		p.Taken = func(addr netip.Addr) bool { return taken(addr) || closing[addr] }
 		more := a.needLease(lease{network: n.Ref, subnet: sub.Name, family: f})
 		if len(p.Blocks) == 0 {
 			return nil, more, nil
@@ -158,6 +162,10 @@ func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked
 		if i < 0 {
 			addr, ok := p.Next(s.lastAddress[poolKey{n.ID, sub.Name, f}])
 			if !ok {
+				p.Taken = taken
+				if addr, ok = p.Next(netip.Addr{}); ok {
+					more = a.needClosed(n, addr)
+				}
 				return nil, more, nil
 			}
 			out = append(out, addr)
@@ -166,6 +174,8 @@ func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked
 		switch addr := asked[i]; {
 		case !p.Leased(addr):
 			return nil, nil, refuse(cniwire.CodeConflict, "address %s is in no block that this node leases: declare a Port with this address", addr)
+		case p.Usable(addr) && !taken(addr) && closing[addr]:
+			return nil, a.needClosed(n, addr), nil
 		case !p.Usable(addr) || p.Taken(addr):
 			return nil, nil, refuse(cniwire.CodeConflict, "address %s of network %s is in use or reserved", addr, n.Ref)
 		default:
@@ -173,6 +183,15 @@ func (a *Agent) chooseAddresses(s *state, n plan.Network, sub plan.Subnet, asked
 		}
 	}
 	return out, nil, nil
+}
+
+// needClosed waits until the switch has dropped the flows of an address whose workload is gone.
+func (a *Agent) needClosed(n plan.Network, addr netip.Addr) *need {
+	what := fmt.Sprintf("wait for the switch to drop the flows of address %s of network %s", addr, n.Ref)
+	met := func(s *state) bool { return !s.closing(n)[addr] }
+	return &need{what, met, func(ctx context.Context) error {
+		return a.waitFor(ctx, wait{For: what, Timeout: jobTimeout, Condition: func(s *state) (bool, error) { return met(s), nil }})
+	}}
 }
 
 // macUser returns the interface that has a reservation's MAC address in the same network.

@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// closeTimeout bounds the wait for the switch to drop the flows of what is unplugged. A switch that takes longer drops
-	// them when it is back, or is dead; without its port they do nothing.
-	closeTimeout = 3 * time.Second
+	// closeTimeout bounds the wait for the switch to drop the flows of what is unplugged. A switch that takes longer is busy
+	// with other ports, or dead; without link and port the flows do nothing, and nobody else gets their address before they
+	// are gone.
+	closeTimeout = 50 * time.Millisecond
 	// maxDeletions is the number of links waiting for their deletion at which it no longer waits for a quiet moment.
 	maxDeletions = 64
 )

@@ -7,14 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"time"
 
 	"github.com/weftfabric/weft/wire/cniwire"
 )
-
-// dialTimeout bounds the connection to a local socket: an agent that lives accepts at once.
-const dialTimeout = 2 * time.Second
 
 // UnansweredError says that the agent gave no usable answer. What it did, if anything, is unknown when Sent is set.
 type UnansweredError struct {
@@ -41,24 +36,18 @@ func Ask(ctx context.Context, socket string, req cniwire.Request) (cniwire.Respo
 	if err != nil {
 		return cniwire.Response{}, fmt.Errorf("encode request: %w", err)
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	conn, err := dial(ctx, socket)
 	if err != nil {
 		return cniwire.Response{}, &UnansweredError{Socket: socket, Err: err}
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer conn.close()
+	stop := context.AfterFunc(ctx, conn.interrupt)
 	defer stop()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return cniwire.Response{}, &UnansweredError{Socket: socket, Err: err}
-		}
-	}
 
 	lost := func(err error) error {
 		return &UnansweredError{Socket: socket, Sent: true, Err: errors.Join(err, ctx.Err())}
 	}
-	if _, err := conn.Write(append(line, '\n')); err != nil {
+	if err := conn.write(append(line, '\n')); err != nil {
 		return cniwire.Response{}, lost(err)
 	}
 	answer, err := readLine(conn)

@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,9 @@ func (p *Plugin) logged(command string, call func(*skel.CmdArgs) error) func(*sk
 	return func(args *skel.CmdArgs) error {
 		start := p.Now()
 		err := call(args)
+		if !bytes.Contains(args.StdinData, []byte(`"logFile"`)) {
+			return err
+		}
 		conf, _ := ParseConfig(args.StdinData)
 		if conf.LogFile == "" {
 			return err

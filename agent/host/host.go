@@ -50,21 +50,17 @@ func (h *Host) CreateVeth(ctx context.Context, v Veth) error {
 
 // addVeth makes the pair in one step, and says on the node's end what it is for.
 func (h *Host) addVeth(v Veth, container netns.NsHandle) error {
-	return h.onNode(func() error {
-		err := netlink.LinkAdd(&netlink.Veth{
+	return h.withNode(func(node *netlink.Handle) error {
+		veth := &netlink.Veth{
 			// Up from the start, since vswitchd may open it at once; it has no carrier before the container's end is up.
 			LinkAttrs: netlink.LinkAttrs{Name: v.HostName, MTU: nodeMTU(v.MTU), Flags: net.FlagUp},
 			PeerName:  v.IfName, PeerHardwareAddr: net.HardwareAddr(v.MAC[:]), PeerMTU: uint32(v.MTU), PeerNamespace: netlink.NsFd(container),
-		})
-		if err != nil {
+		}
+		if err := node.LinkAdd(veth); err != nil {
 			return fmt.Errorf("make veth %s: %w", v.HostName, err)
 		}
-		link, err := linkNamed(v.HostName, "on the node")
-		if err != nil {
-			return err
-		}
-		if err := netlink.LinkSetAlias(link, Alias+v.For); err != nil {
-			return errors.Join(fmt.Errorf("name the purpose of %s: %w", v.HostName, err), netlink.LinkDel(link))
+		if err := node.LinkSetAlias(veth, Alias+v.For); err != nil {
+			return errors.Join(fmt.Errorf("name the purpose of %s: %w", v.HostName, err), node.LinkDel(veth))
 		}
 		return nil
 	})

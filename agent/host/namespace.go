@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +63,25 @@ func (h *Host) onNode(f func() error) error {
 	}
 	defer closeNS(&ns)
 	return within(ns, f)
+}
+
+// withNode runs f with a netlink socket in the namespace of the switch's ports: what needs no file of that namespace
+// needs no thread in it.
+func (h *Host) withNode(f func(*netlink.Handle) error) error {
+	ns := netns.None()
+	if h.namespace != "" {
+		var err error
+		if ns, err = open(h.namespace); err != nil {
+			return err
+		}
+		defer closeNS(&ns)
+	}
+	node, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open a netlink socket on the node: %w", err)
+	}
+	defer node.Close()
+	return f(node)
 }
 
 // openContainer opens a container's namespace, and refuses the node's own, where an interface for a

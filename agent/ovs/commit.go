@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/ovn-kubernetes/libovsdb/client"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
@@ -25,7 +26,8 @@ type change struct {
 	lead chan struct{}
 }
 
-// builder returns a change's operations, none when nothing has to change. What it makes it names with the suffix.
+// builder returns a change's operations, none when nothing has to change. It sees the bridges, and the port and interface
+// that the change is about. What it makes it names with the suffix.
 type builder func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error)
 
 // changes are those that wait, in their order. One caller at a time leads: it makes the transaction of all of them.
@@ -136,13 +138,17 @@ func (d *DB) commitOnce(ctx context.Context, batch []*change) (refused bool, err
 	if err != nil {
 		return false, err
 	}
-	r, err := readRows(ctx, c)
-	if err != nil {
+	var r rows
+	if err := list(ctx, c, &r.roots, &r.bridges); err != nil {
 		return false, err
 	}
 	var all []ovsdb.Operation
 	for i, ch := range batch {
-		ops, err := ch.build(c, r, fmt.Sprint(i))
+		var ops []ovsdb.Operation
+		r.ports, r.interfaces, err = rowsNamed(ctx, c, ch.about)
+		if err == nil {
+			ops, err = ch.build(c, r, strconv.Itoa(i))
+		}
 		if err != nil {
 			ch.finish(err)
 			continue

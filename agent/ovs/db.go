@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -182,12 +183,36 @@ func echo(ctx context.Context, c client.Client) error {
 
 // readRows copies the monitored tables out of the connection's cache.
 func readRows(ctx context.Context, c client.Client) (r rows, err error) {
-	for _, list := range []any{&r.roots, &r.bridges, &r.ports, &r.interfaces} {
-		if err := c.List(ctx, list); err != nil {
-			return rows{}, fmt.Errorf("read the cache: %w", err)
+	err = list(ctx, c, &r.roots, &r.bridges, &r.ports, &r.interfaces)
+	return r, err
+}
+
+// list copies tables out of the connection's cache: tables points to slices of rows.
+func list(ctx context.Context, c client.Client, tables ...any) error {
+	for _, t := range tables {
+		if err := c.List(ctx, t); err != nil {
+			return fmt.Errorf("read the cache: %w", err)
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// rowsNamed copies the port and the interface of a name out of the connection's cache, as far as they are there.
+func rowsNamed(ctx context.Context, c client.Client, name string) (ports []portRow, interfaces []interfaceRow, err error) {
+	p, i := portRow{Name: name}, interfaceRow{Name: name}
+	switch err := c.Get(ctx, &p); {
+	case err == nil:
+		ports = append(ports, p)
+	case !errors.Is(err, client.ErrNotFound):
+		return nil, nil, fmt.Errorf("read the cache: port %s: %w", name, err)
+	}
+	switch err := c.Get(ctx, &i); {
+	case err == nil:
+		interfaces = append(interfaces, i)
+	case !errors.Is(err, client.ErrNotFound):
+		return nil, nil, fmt.Errorf("read the cache: interface %s: %w", name, err)
+	}
+	return ports, interfaces, nil
 }
 
 // onAnyChange marks dirty on every event; the channel's one place merges those that come together.
