@@ -248,8 +248,7 @@ func (v *verifier) enterPeer(p plan.Peer) {
 	}
 	slices.SortStableFunc(routes, func(a, b plan.Route) int { return -cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()) })
 	for _, n := range v.in.Plan.Networks {
-		for _, b := range n.Blocks {
-			block := term{variable(openflow.TunID), num(uint64(b.Base)), num(uint64(b.Mask()))}
+		for _, from := range v.vnis(p, n) {
 			for _, r := range routes {
 				if r.Network != n.ID {
 					continue
@@ -258,13 +257,30 @@ func (v *verifier) enterPeer(p plan.Peer) {
 				if here(r) {
 					want.fate = fateRoute
 				}
-				rules = append(rules, rule[arrival]{cube{untagged, f.any(), block, inPrefix(f.src, r.Prefix)}, want})
+				rules = append(rules, rule[arrival]{cube{untagged, f.any(), from, inPrefix(f.src, r.Prefix)}, want})
 			}
 		}
 	}
 	v.ask(s, tableClassify, int(tableRoute), func(leaf *state) {
 		partition(leaf, rules, arrival{fate: fateDrop}, func(part *state, want arrival) { v.checkTunnelled(part, p, want) })
 	})
+}
+
+// vnis returns the VNIs of a network that a peer may send: all, or those of the identities that are placed on it.
+func (v *verifier) vnis(p plan.Peer, n plan.Network) []term {
+	var out []term
+	for _, b := range n.Blocks {
+		if !v.in.Plan.Settings.StrictIdentity {
+			out = append(out, term{variable(openflow.TunID), num(uint64(b.Base)), num(uint64(b.Mask()))})
+			continue
+		}
+		for _, placed := range v.in.Plan.Placements {
+			if placed.Node == p.Name && b.Contains(placed.Identity) {
+				out = append(out, is(openflow.TunID, uint64(placed.Identity)))
+			}
+		}
+	}
+	return out
 }
 
 // tunnelled returns all packets that can come out of the tunnel port: VNIs have 24 bits.

@@ -10,6 +10,7 @@ import (
 	"github.com/weftfabric/weft/agent/pipeline"
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/compile/compiletest"
+	"github.com/weftfabric/weft/plan"
 	"github.com/weftfabric/weft/verify"
 )
 
@@ -61,6 +62,30 @@ func golden(t testing.TB, name string) pipeline.Input {
 		t.Fatal(err)
 	}
 	return in
+}
+
+// TestStrictIdentityIsRight: with placements, what the pipeline renders lets in these and nothing else.
+func TestStrictIdentityIsRight(t *testing.T) {
+	in := golden(t, "two-tenants")
+	in.Plan.Settings.StrictIdentity = true
+	for i, id := range in.Plan.Identities {
+		if i%2 == 0 && len(in.Plan.Peers) > 0 {
+			in.Plan.Placements = append(in.Plan.Placements, plan.Placement{Node: in.Plan.Peers[i/2%len(in.Plan.Peers)].Name, Identity: id.ID})
+		}
+	}
+	if len(in.Plan.Placements) == 0 {
+		t.Fatal("nothing is placed on a peer")
+	}
+	if r := verify.Verify(inputOf(in)); len(r.Findings) > 0 {
+		t.Errorf("findings: %+v", r.Findings)
+	}
+	lax := in
+	lax.Plan.Settings.StrictIdentity = false
+	wrong := inputOf(in)
+	wrong.Flows = pipeline.Render(lax)
+	if r := verify.Verify(wrong); len(r.Findings) == 0 {
+		t.Error("flows that accept every identity pass for strict ones")
+	}
 }
 
 // TestRenderedFlowsAreRight: what the pipeline renders keeps its promises.

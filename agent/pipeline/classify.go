@@ -1,7 +1,8 @@
 package pipeline
 
 import (
-	"github.com/weftfabric/weft/plan"
+	"slices"
+
 	"github.com/weftfabric/weft/wire/openflow"
 )
 
@@ -17,13 +18,20 @@ func classifyBase(o *flowsOf, in Settings) {
 	o.drop(TableClassify, 0, DropUnknownPort)
 }
 
-// classifyPeer lets a peer's tunnel packets in.
-func classifyPeer(o *flowsOf, in Settings, p plan.Peer) {
+// classifyPeer lets a peer's tunnel packets in, where identities are strict only those of identities placed there.
+func classifyPeer(o *flowsOf, in Settings, p Peer) {
 	if in.TunnelPort == 0 || !p.VTEP.IsValid() {
 		return
 	}
-	o.add(TableClassify, 200, when(inPort(in.TunnelPort), openflow.Addr(familyOf(p.VTEP).tunnelPeer, p.VTEP)),
-		setFlag(flagFromTunnel), to(TableTunnel))
+	from := when(inPort(in.TunnelPort), openflow.Addr(familyOf(p.VTEP).tunnelPeer, p.VTEP))
+	if !in.StrictIdentity {
+		o.add(TableClassify, 200, from, setFlag(flagFromTunnel), to(TableTunnel))
+		return
+	}
+	for _, id := range p.Identities {
+		o.add(TableClassify, 200, append(slices.Clip(from), openflow.Exact(openflow.TunID, uint64(id))), setFlag(flagFromTunnel), to(TableTunnel))
+	}
+	o.drop(TableClassify, 150, DropPeerIdentity, from...)
 }
 
 // classifyAttachment gives what a workload sends its identity and network, if it uses its own MAC.

@@ -44,6 +44,7 @@ const (
 	DropDHCPRefused // by the agent, in no table
 	DropPolicyIncomplete
 	DropTooLarge
+	DropPeerIdentity
 	lastReason
 )
 
@@ -125,6 +126,8 @@ func (r Reason) String() string {
 		return "posture-deny"
 	case DropPolicyIncomplete:
 		return "policy-incomplete"
+	case DropPeerIdentity:
+		return "peer-identity"
 	case DropTooLarge:
 		return "too-large"
 	case DropUntracked:

@@ -18,6 +18,25 @@ type Input struct {
 	Closed []fabric.NetworkID
 }
 
+// Peer is another node, with the identities that are placed there when Settings.StrictIdentity holds.
+type Peer struct {
+	plan.Peer
+	Identities []fabric.Identity
+}
+
+// peersOf returns a plan's peers with what is placed on each.
+func peersOf(n plan.Node) []Peer {
+	placed := make(map[fabric.NodeName][]fabric.Identity)
+	for _, p := range n.Placements {
+		placed[p.Node] = append(placed[p.Node], p.Identity)
+	}
+	out := make([]Peer, len(n.Peers))
+	for i, p := range n.Peers {
+		out[i] = Peer{p, placed[p.Name]}
+	}
+	return out
+}
+
 // Attachment is a workload's interface on this node's switch.
 type Attachment struct {
 	// Interface is the OVS interface's name, unique on the node.

@@ -24,12 +24,14 @@ type Settings struct {
 	MTU int
 	// LogDenials has what is denied without a rule copied to the agent.
 	LogDenials bool
+	// StrictIdentity refuses from a peer the identities that aren't placed there.
+	StrictIdentity bool
 }
 
 // SettingsOf returns the settings of an input.
 func SettingsOf(in Input) Settings {
 	p := in.Plan.Settings
-	return Settings{Self: in.Plan.Name, VirtualMAC: p.VirtualMAC, TunnelPort: in.TunnelPort, MTU: p.WorkloadMTU, LogDenials: p.LogDenials}
+	return Settings{Self: in.Plan.Name, VirtualMAC: p.VirtualMAC, TunnelPort: in.TunnelPort, MTU: p.WorkloadMTU, LogDenials: p.LogDenials, StrictIdentity: p.StrictIdentity}
 }
 
 // OwnerKind is a sort of object that flows come from.
@@ -65,7 +67,7 @@ func (o Owner) Compare(p Owner) int {
 	)
 }
 
-func peerOwner(p plan.Peer) Owner          { return Owner{Kind: OwnerPeer, Name: string(p.Name)} }
+func peerOwner(p Peer) Owner               { return Owner{Kind: OwnerPeer, Name: string(p.Name)} }
 func networkOwner(n plan.Network) Owner    { return Owner{Kind: OwnerNetwork, Network: n.ID} }
 func identityOwner(i plan.Identity) Owner  { return Owner{Kind: OwnerIdentity, Identity: i.ID} }
 func attachmentOwner(a Attachment) Owner   { return Owner{Kind: OwnerAttachment, Name: a.Interface} }
@@ -106,7 +108,7 @@ func Groups(in Input) map[Owner][]openflow.Flow {
 		networks[n.ID] = n
 	}
 	out := map[Owner][]openflow.Flow{{Kind: OwnerBase}: renderBase(s)}
-	for _, p := range in.Plan.Peers {
+	for _, p := range peersOf(in.Plan) {
 		out[peerOwner(p)] = renderPeer(s, p)
 	}
 	for _, n := range in.Plan.Networks {
@@ -150,7 +152,7 @@ func renderBase(s Settings) []openflow.Flow {
 	return o.flows
 }
 
-func renderPeer(s Settings, p plan.Peer) []openflow.Flow {
+func renderPeer(s Settings, p Peer) []openflow.Flow {
 	o := &flowsOf{kind: KindPeer}
 	classifyPeer(o, s, p)
 	return o.flows

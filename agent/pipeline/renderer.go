@@ -25,7 +25,7 @@ type Renderer struct {
 // objects are the parts of an Input by their keys.
 type objects struct {
 	settings    Settings
-	peers       map[Owner]plan.Peer
+	peers       map[Owner]Peer
 	networks    map[Owner]plan.Network
 	identities  map[Owner]plan.Identity
 	routes      map[Owner]plan.Route
@@ -44,7 +44,7 @@ type claim struct {
 // that are gone.
 type Change struct {
 	Settings    *Settings
-	Peers       []plan.Peer
+	Peers       []Peer
 	Networks    []plan.Network
 	Identities  []plan.Identity
 	Routes      []plan.Route
@@ -69,7 +69,7 @@ func (d Delta) Ops() []dataplane.Op {
 func NewRenderer() *Renderer {
 	return &Renderer{
 		objects: objects{
-			peers:       make(map[Owner]plan.Peer),
+			peers:       make(map[Owner]Peer),
 			networks:    make(map[Owner]plan.Network),
 			identities:  make(map[Owner]plan.Identity),
 			routes:      make(map[Owner]plan.Route),
@@ -112,7 +112,7 @@ func (r *Renderer) Sync(in Input) Delta {
 		c.Settings = &s
 	}
 	o := &r.objects
-	c.Peers, c.Gone = compare(o.peers, in.Plan.Peers, peerOwner, c.Gone)
+	c.Peers, c.Gone = compare(o.peers, peersOf(in.Plan), peerOwner, c.Gone)
 	c.Networks, c.Gone = compare(o.networks, in.Plan.Networks, networkOwner, c.Gone)
 	c.Identities, c.Gone = compare(o.identities, in.Plan.Identities, identityOwner, c.Gone)
 	c.Routes, c.Gone = compare(o.routes, in.Plan.Routes, routeOwner, c.Gone)

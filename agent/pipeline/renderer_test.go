@@ -26,6 +26,8 @@ func subset[T any](t *rapid.T, name string, all []T) []T {
 func variant(t *rapid.T) pipeline.Input {
 	in := fixture()
 	in.Plan.Peers = subset(t, "peers", in.Plan.Peers)
+	in.Plan.Settings.StrictIdentity = rapid.Bool().Draw(t, "strict")
+	in.Plan.Placements = subset(t, "placements", placements())
 	in.Plan.Networks = subset(t, "networks", in.Plan.Networks)
 	in.Plan.Identities = subset(t, "identities", in.Plan.Identities)
 	in.Plan.Routes = subset(t, "routes", in.Plan.Routes)
