@@ -38,9 +38,14 @@ type agent struct {
 // agent joins a node, registers it, and follows its plan.
 func (f *fixture) agent(name, vtep string) *agent {
 	f.t.Helper()
+	return f.agentWith(name, &weftv1.RegisterRequest{Vtep: vtep, Version: "test"})
+}
+
+func (f *fixture) agentWith(name string, register *weftv1.RegisterRequest) *agent {
+	f.t.Helper()
 	a := &agent{t: f.t, name: fabric.NodeName(name), credentials: f.join(name)}
 	a.client = newClient(f.t, f.server, a.credentials)
-	if _, err := a.client.Node.Register(f.ctx(), connect.NewRequest(&weftv1.RegisterRequest{Vtep: vtep, Version: "test"})); err != nil {
+	if _, err := a.client.Node.Register(f.ctx(), connect.NewRequest(register)); err != nil {
 		f.t.Fatal(err)
 	}
 	a.follow(&weftv1.WatchPlanRequest{})

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -51,6 +52,8 @@ type Config struct {
 	Name string
 	// Ready, when set, is called once the controller answers, with the TCP address that it listens on.
 	Ready func(listen net.Addr)
+	// ReclaimEvery is how often the controller looks for nodes that are gone for too long; 0 stands for a minute.
+	ReclaimEvery time.Duration
 	// Now is the clock that certificates and tokens expire by; nil is the system's.
 	Now func() time.Time
 }
@@ -110,6 +113,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	g.Go(func() error {
 		defer stopStore()
 		return l.serve(gctx)
+	})
+	g.Go(func() error {
+		reclaimer{s, cfg.Log, cfg.Now, cfg.Now()}.run(gctx, cmp.Or(cfg.ReclaimEvery, reclaimEvery))
+		return nil
 	})
 	err = g.Wait()
 	cfg.Log.Info("controller ended")

@@ -54,7 +54,8 @@ func startIn(t *testing.T, dir string) *fixture {
 	go func() {
 		ended <- controller.Run(ctx, controller.Config{
 			DataDir: dir, Listen: "127.0.0.1:0", Socket: socket, Version: "test",
-			Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Ready: func(a net.Addr) { ready <- a },
+			ReclaimEvery: 20 * time.Millisecond,
+			Log:          slog.New(slog.NewTextHandler(t.Output(), nil)), Ready: func(a net.Addr) { ready <- a },
 			Now: func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) },
 		})
 	}()

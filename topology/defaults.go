@@ -13,6 +13,7 @@ const (
 	DefaultNodeBlockIPv4 = 26
 	DefaultNodeBlockIPv6 = 122
 	DefaultPosture       = Allow
+	DefaultReclaimHours  = 72    // a weekend: a machine that fails on Friday evening finds its addresses on Monday
 	DefaultWireGuardPort = 51820 // as wg-quick(8) examples have it; none is assigned
 )
 
@@ -83,6 +84,7 @@ func (s *FabricSpec) applyDefaults() {
 		setDefault(&s.Encryption.Port, DefaultWireGuardPort)
 		setDefault(&s.Overlay.VTEPs, DefaultVTEPs())
 	}
+	setDefault(&s.ReclaimHours, DefaultReclaimHours)
 	if s.IgnoredLabels == nil {
 		s.IgnoredLabels = DefaultIgnoredLabels()
 	}

@@ -57,6 +57,7 @@ var fieldDocs = map[string]fieldDoc{
 	"FabricSpec.overlay":        {text: "Which nodes have tunnels with each other, and what is reached over relays."},
 	"FabricSpec.strictIdentity": {text: "Nodes accept from each other only the identities that the controller placed there."},
 
+	"FabricSpec.reclaimHours":    {text: "How many hours a node may be gone before the address blocks, bound ports and identities that it holds are freed. It stays a member.", def: DefaultReclaimHours, min: 1, max: maxReclaimHours},
 	"Encryption.mode":            {text: "none or wireguard.", def: string(EncryptionNone), enum: []string{string(EncryptionNone), string(EncryptionWireGuard)}},
 	"Encryption.required":        {text: "Nodes without a key are kept out, instead of being reached in the plain."},
 	"Encryption.port":            {text: "The UDP port on which nodes listen, unless a node's own configuration names another; 51820 with wireguard unless given.", min: 1, max: 65535},

@@ -70,6 +70,8 @@ type FabricSpec struct {
 	Overlay    Overlay    `json:"overlay,omitzero"`
 	// StrictIdentity makes nodes accept from each other only identities that the controller placed there.
 	StrictIdentity bool `json:"strictIdentity,omitzero"`
+	// ReclaimHours is how long a node may be gone before what it holds is freed.
+	ReclaimHours int `json:"reclaimHours,omitzero"` // default 72
 }
 
 // NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones: see BlockLease.

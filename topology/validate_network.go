@@ -15,6 +15,8 @@ const (
 	maxDNS         = 8  // name servers of one subnet
 	minUnderlayMTU = 1350
 	maxUnderlayMTU = 65535
+	// maxReclaimHours is a year.
+	maxReclaimHours = 8760
 )
 
 func (v *validator) fabric(o *Object) {
@@ -28,6 +30,9 @@ func (v *validator) fabric(o *Object) {
 	}
 	v.posture(o, s.Posture)
 	v.encryption(o)
+	if s.ReclaimHours < 1 || s.ReclaimHours > maxReclaimHours {
+		v.errorf(o, "spec.reclaimHours", "is %d, out of range 1-%d", s.ReclaimHours, maxReclaimHours)
+	}
 	if b := s.NodeBlock.IPv4; b < 16 || b > maxLeaseIPv4 {
 		v.errorf(o, "spec.nodeBlock.ipv4", "is %d, out of range 16-%d", b, maxLeaseIPv4)
 	}

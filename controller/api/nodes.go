@@ -49,6 +49,9 @@ func (s *intentService) ListNodes(ctx context.Context, _ *connect.Request[weftv1
 		}
 		if !st.LastSeen.IsZero() {
 			info.LastSeen = timestamppb.New(st.LastSeen)
+			if !info.Connected && len(info.Leases) > 0 {
+				info.ReclaimedAt = timestamppb.New(st.LastSeen.Add(time.Duration(v.Intent.Settings().ReclaimHours) * time.Hour))
+			}
 		}
 		resp.Nodes = append(resp.Nodes, info)
 	}
