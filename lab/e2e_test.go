@@ -35,6 +35,12 @@ func binaries(t *testing.T) string {
 // machines are left out in short tests, and where no kernel for them was fetched.
 func testLab(t *testing.T, paths ...string) (*Record, Topology) {
 	t.Helper()
+	return testLabWith(t, func(*Options) {}, paths...)
+}
+
+// testLabWith is testLab with further options.
+func testLabWith(t *testing.T, further func(*Options), paths ...string) (*Record, Topology) {
+	t.Helper()
 	ovstest.Require(t)
 	topo, err := Load(paths, nil, 0)
 	if err != nil {
@@ -45,6 +51,7 @@ func testLab(t *testing.T, paths ...string) (*Record, Topology) {
 		Name: fmt.Sprintf("t%d", os.Getpid()), Topology: topo, BinDir: binaries(t), GuestDir: guestDir, StateDir: shortDir(t),
 		SkipVMs: testing.Short() || guestDir == "", Progress: testWriter{t}, Now: time.Now,
 	}
+	further(&o)
 	r, err := Up(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

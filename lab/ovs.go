@@ -66,9 +66,13 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 
 // addressUnderlay gives the node its tunnel address, as an operating system does when br-ul appears.
 func (n Node) addressUnderlay(ctx context.Context) error {
+	up := fmt.Sprintf("-n %s link set br-ul up", n.Namespace)
+	if n.VTEP.Is4() {
+		return runIP(ctx, fmt.Sprintf("-n %s addr replace %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()), up)
+	}
 	return runIP(ctx,
-		fmt.Sprintf("-n %s addr replace %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()),
-		fmt.Sprintf("-n %s link set br-ul up", n.Namespace))
+		fmt.Sprintf("netns exec %s sh -c 'echo 0 >/proc/sys/net/ipv6/conf/br-ul/disable_ipv6'", n.Namespace),
+		fmt.Sprintf("-n %s addr replace %s/%d dev br-ul nodad", n.Namespace, n.VTEP, underlayNet6.Bits()), up)
 }
 
 // startDatabase starts the node's ovsdb-server and waits until it listens.

@@ -16,6 +16,7 @@ const MaxNodes = 100
 // the workloads' addresses live inside the overlay, apart from them.
 var (
 	underlayNet   = netip.MustParsePrefix("172.30.0.0/24")
+	underlayNet6  = netip.MustParsePrefix("fd30::/64")
 	managementNet = netip.MustParsePrefix("172.31.0.0/24")
 )
 
@@ -29,9 +30,10 @@ const (
 
 // hostAddr returns the n-th address of a network.
 func hostAddr(p netip.Prefix, n int) netip.Addr {
-	b := p.Addr().As4()
-	b[3] += byte(n)
-	return netip.AddrFrom4(b)
+	b := p.Addr().AsSlice()
+	b[len(b)-1] += byte(n)
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
 }
 
 func cidr(p netip.Prefix, n int) string {
@@ -65,15 +67,30 @@ func (r *Record) makeNetworks(ctx context.Context) error {
 	return nil
 }
 
+// underlay is what the nodes' tunnel packets go over.
+type underlay struct {
+	net netip.Prefix
+	mtu int
+}
+
+// underlayOf returns the underlay that options ask for.
+func underlayOf(o Options) underlay {
+	u := underlay{net: underlayNet, mtu: o.Topology.Intent.Settings().UnderlayMTU}
+	if o.IPv6Underlay {
+		u.net = underlayNet6
+	}
+	return u
+}
+
 // makeNode makes a node's namespace and its two wires: eth0 to the underlay, which Open vSwitch takes into
 // br-ul later, and mgmt0 to the controller.
-func (r *Record) makeNode(ctx context.Context, index, mtu int) (Node, error) {
+func (r *Record) makeNode(ctx context.Context, index int, ul underlay) (Node, error) {
 	name := fmt.Sprintf("node%d", index)
 	n := Node{
 		Name:       fabric.NodeName(name),
 		Namespace:  r.namespaceName(name),
 		Dir:        filepath.Join(r.dir, name),
-		VTEP:       hostAddr(underlayNet, firstNodeHost+index-1),
+		VTEP:       hostAddr(ul.net, firstNodeHost+index-1),
 		Management: hostAddr(managementNet, firstNodeHost+index-1),
 	}
 	r.Nodes = append(r.Nodes, n)
@@ -81,7 +98,7 @@ func (r *Record) makeNode(ctx context.Context, index, mtu int) (Node, error) {
 		return n, err
 	}
 	return n, runIP(ctx,
-		fmt.Sprintf("link add %s netns %s mtu %d type veth peer name eth0 netns %s mtu %d", name, r.underlayNamespace(), mtu, n.Namespace, mtu),
+		fmt.Sprintf("link add %s netns %s mtu %d type veth peer name eth0 netns %s mtu %d", name, r.underlayNamespace(), ul.mtu, n.Namespace, ul.mtu),
 		fmt.Sprintf("-n %s link set %s master %s up", r.underlayNamespace(), name, underlayBridge),
 		fmt.Sprintf("-n %s link set eth0 up", n.Namespace),
 		fmt.Sprintf("link add %s netns %s type veth peer name mgmt0 netns %s", name, r.controllerNamespace(), n.Namespace),

@@ -26,6 +26,8 @@ type Options struct {
 	// GuestDir holds the kernel for virtual machines; needed where the topology has some.
 	GuestDir string
 	StateDir string
+	// IPv6Underlay gives the nodes tunnel addresses of IPv6 instead of IPv4.
+	IPv6Underlay bool
 	// SkipVMs leaves virtual machines out.
 	SkipVMs bool
 	// Progress receives a line for each step.
@@ -134,23 +136,23 @@ func newRecord(o Options) (*Record, error) {
 // build makes everything, in the order of dependence.
 func (r *Record) build(ctx context.Context, o Options, files guest.Files) error {
 	say := newProgress(o.Progress, o.Now)
-	mtu := o.Topology.Intent.Settings().UnderlayMTU
+	ul := underlayOf(o)
 	if err := r.makeNetworks(ctx); err != nil {
 		return err
 	}
 	for i := 1; i <= o.Nodes; i++ {
-		n, err := r.makeNode(ctx, i, mtu)
+		n, err := r.makeNode(ctx, i, ul)
 		if err != nil {
 			return err
 		}
-		if err := r.startOVS(ctx, n, mtu); err != nil {
+		if err := r.startOVS(ctx, n, ul.mtu); err != nil {
 			return err
 		}
 	}
 	if err := r.warmUnderlay(ctx); err != nil {
 		return err
 	}
-	say("%d nodes with Open vSwitch on an underlay of MTU %d", len(r.Nodes), mtu)
+	say("%d nodes with Open vSwitch on an underlay %s of MTU %d", len(r.Nodes), ul.net, ul.mtu)
 
 	if err := r.startController(ctx); err != nil {
 		return err

@@ -67,6 +67,7 @@ type buildFlags struct {
 	nodes            int
 	binDir, guestDir string
 	skipVMs          bool
+	underlay         string
 }
 
 func (f *buildFlags) register(cmd *cobra.Command) {
@@ -75,11 +76,15 @@ func (f *buildFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.binDir, "bin-dir", "", "directory of weft-controller, weft-agent, weft-cni and weft-lab-probe (default: that of this program)")
 	cmd.Flags().StringVar(&f.guestDir, "guest-dir", "", "directory of the virtual machines' kernel, as `make guest` fills it (WEFT_GUEST_DIR; default .cache/guest beside --bin-dir)")
 	cmd.Flags().BoolVar(&f.skipVMs, "no-vms", false, "leave virtual machines out")
+	cmd.Flags().StringVar(&f.underlay, "underlay", "ipv4", "family of the nodes' tunnel addresses: ipv4 or ipv6")
 	cobra.CheckErr(cmd.MarkFlagRequired("filename"))
 }
 
 // options loads the topology and fills in what depends on where this program is.
 func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Options, error) {
+	if f.underlay != "ipv4" && f.underlay != "ipv6" {
+		return lab.Options{}, fmt.Errorf("--underlay %q is no family: write ipv4 or ipv6", f.underlay)
+	}
 	topo, err := lab.Load(f.paths, cmd.InOrStdin(), f.nodes)
 	if err != nil {
 		return lab.Options{}, err
@@ -101,6 +106,6 @@ func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Optio
 	}
 	return lab.Options{
 		Name: common.name, StateDir: common.stateDir, Topology: topo, Nodes: f.nodes,
-		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, Progress: cmd.ErrOrStderr(), Now: time.Now,
+		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, IPv6Underlay: f.underlay == "ipv6", Progress: cmd.ErrOrStderr(), Now: time.Now,
 	}, nil
 }
