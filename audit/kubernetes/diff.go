@@ -30,12 +30,12 @@ type DiffRow struct {
 	Gained []Connections `json:"gained,omitempty"`
 	Lost   []Connections `json:"lost,omitempty"`
 
-	outside reach.Range // as in Row
+	outside *reach.Range // as in Row
 }
 
 // DiffLines returns rows with the CIDRs of a range joined to the range, for tables.
 func DiffLines(rows []DiffRow) []DiffRow {
-	return lines(rows, func(x *DiffRow) (from, to *string, outside reach.Range) { return &x.From, &x.To, x.outside })
+	return lines(rows, func(x *DiffRow) (from, to *string, outside *reach.Range) { return &x.From, &x.To, x.outside })
 }
 
 // DiffOf compares two clusters.
@@ -96,14 +96,14 @@ func compare(before, after *World) []DiffRow {
 		for r, d := range before.exposureDiff(after, was, is, a, firewall.Egress) {
 			for _, p := range prefixesOf(r) {
 				row, _ := diffRow(a, p.String(), d.lost, d.gained)
-				row.outside = r
+				row.outside = &r
 				out = append(out, row)
 			}
 		}
 		for r, d := range before.exposureDiff(after, was, is, a, firewall.Ingress) {
 			for _, p := range prefixesOf(r) {
 				row, _ := diffRow(p.String(), a, d.lost, d.gained)
-				row.outside = r
+				row.outside = &r
 				incoming = append(incoming, row)
 			}
 		}

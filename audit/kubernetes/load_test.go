@@ -107,6 +107,7 @@ func TestWorkloads(t *testing.T) {
 		{"ReplicaSets of a Deployment that isn't declared", rs + oldRS, "n/Deployment/front[app=x]"},
 		{"finished pods are gone", make("a", "", "phase: Succeeded") + make("b", "", "phase: Failed"), ""},
 		{"another kind of owner", make("a", "{kind: Rollout, name: r, controller: true}", ""), "n/Rollout/r[app=x,pod-template-hash=h1]"},
+		{"a static pod", make("etcd-a", "{kind: Node, name: a, controller: true}", ""), "n/Pod/etcd-a[app=x,pod-template-hash=h1]"},
 		{"an owner that is no controller", make("a", "{kind: Rollout, name: r}", ""), "n/Pod/a[app=x,pod-template-hash=h1]"},
 		{"a Job", "{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {template: {metadata: {labels: {a: b}}}}}", "default/Job/j[a=b,batch.kubernetes.io/job-name=j,job-name=j]"},
 		{"a CronJob", "{apiVersion: batch/v1, kind: CronJob, metadata: {name: j}, spec: {jobTemplate: {spec: {template: {metadata: {labels: {a: b}}}}}}}", "default/CronJob/j[a=b]"},

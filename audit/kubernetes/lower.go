@@ -18,6 +18,7 @@ const network fabric.NetworkID = 1
 type identity struct {
 	namespace Namespace
 	pod       Pod
+	ports     string // the same for equal ports
 	// addresses are those that its pods are known to have, or stand-ins.
 	addresses []netip.Addr
 }
@@ -164,8 +165,16 @@ type meaning struct {
 // it are left out.
 func (l *lowering) meanings(r *Rule, plain []firewall.Service, destinations []fabric.Identity) []meaning {
 	var out []meaning
-	place := make(map[string]int)
+	const nothing = -1
+	place := make(map[string]int) // by the destinations' ports
 	for _, id := range destinations {
+		ports := l.identities[id-1].ports
+		if i, seen := place[ports]; seen {
+			if i != nothing {
+				out[i].destinations = append(out[i].destinations, id)
+			}
+			continue
+		}
 		services := slices.Clone(plain)
 		for _, p := range r.Ports {
 			for _, n := range l.identities[id-1].pod.Ports {
@@ -174,17 +183,11 @@ func (l *lowering) meanings(r *Rule, plain []firewall.Service, destinations []fa
 				}
 			}
 		}
-		if len(services) == 0 {
-			continue
+		place[ports] = nothing
+		if len(services) > 0 {
+			place[ports] = len(out)
+			out = append(out, meaning{services: services, destinations: []fabric.Identity{id}})
 		}
-		key := fmt.Sprint(services)
-		i, seen := place[key]
-		if !seen {
-			i = len(out)
-			place[key] = i
-			out = append(out, meaning{services: services})
-		}
-		out[i].destinations = append(out[i].destinations, id)
 	}
 	return out
 }

@@ -38,8 +38,8 @@ type Row struct {
 	To          string        `json:"to"`
 	Connections []Connections `json:"connections"`
 
-	// outside is the whole range of which the CIDR is a part.
-	outside reach.Range
+	// outside is the whole range of which the CIDR is a part; nil between workloads.
+	outside *reach.Range
 }
 
 // Connections are the ports of one protocol: "80,443-445".
@@ -90,26 +90,35 @@ func ReachOf(w *World, q audit.Question) (Reach, error) {
 	if err != nil {
 		return out, err
 	}
-	memo := make(map[string][]Connections)
+	type place struct { // of a set: pairs that are alike share theirs
+		first *reach.Span
+		n     int
+	}
+	memo := make(map[place][]Connections)
 	describe := func(s reach.Set) []Connections {
-		key := fmt.Sprint(s)
+		key := place{&s[0], len(s)}
 		if _, known := memo[key]; !known {
 			memo[key] = connections(s)
 		}
 		return memo[key]
 	}
+	names := make([]string, len(w.Cluster.Workloads))
+	for i, l := range w.Cluster.Workloads {
+		names[i] = l.String()
+	}
 	for _, i := range from.workloads {
+		out.Rows = slices.Grow(out.Rows, len(to.workloads))
 		for _, j := range to.workloads {
 			if i == j && !w.Cluster.Workloads[i].Several {
 				continue
 			}
 			if s := w.connects(i, j); !s.IsEmpty() {
-				out.Rows = append(out.Rows, Row{From: w.Cluster.Workloads[i].String(), To: w.Cluster.Workloads[j].String(), Connections: describe(s)})
+				out.Rows = append(out.Rows, Row{From: names[i], To: names[j], Connections: describe(s)})
 			}
 		}
 		for r, s := range w.outsideRows(i, firewall.Egress, to) {
 			for _, p := range prefixesOf(r) {
-				out.Rows = append(out.Rows, Row{From: w.Cluster.Workloads[i].String(), To: p.String(), Connections: describe(s), outside: r})
+				out.Rows = append(out.Rows, Row{From: names[i], To: p.String(), Connections: describe(s), outside: &r})
 			}
 		}
 	}
@@ -117,7 +126,7 @@ func ReachOf(w *World, q audit.Question) (Reach, error) {
 	for _, j := range to.workloads {
 		for r, s := range w.outsideRows(j, firewall.Ingress, from) {
 			for _, p := range prefixesOf(r) {
-				incoming = append(incoming, Row{From: p.String(), To: w.Cluster.Workloads[j].String(), Connections: describe(s), outside: r})
+				incoming = append(incoming, Row{From: p.String(), To: names[j], Connections: describe(s), outside: &r})
 			}
 		}
 	}
@@ -214,16 +223,16 @@ func (w *World) unplaced() int {
 
 // Lines returns the rows with the CIDRs of a range joined to the range, for tables.
 func (r Reach) Lines() []Row {
-	return lines(r.Rows, func(x *Row) (from, to *string, outside reach.Range) { return &x.From, &x.To, x.outside })
+	return lines(r.Rows, func(x *Row) (from, to *string, outside *reach.Range) { return &x.From, &x.To, x.outside })
 }
 
 // lines joins rows of which the outside end is a part of one range.
-func lines[R any](rows []R, ends func(*R) (from, to *string, outside reach.Range)) []R {
+func lines[R any](rows []R, ends func(*R) (from, to *string, outside *reach.Range)) []R {
 	var out []R
 	seen := make(map[[2]string]bool)
 	for _, row := range rows {
 		from, to, outside := ends(&row)
-		if outside.First.IsValid() {
+		if outside != nil {
 			end := to
 			if _, err := netip.ParsePrefix(*from); err == nil {
 				end = from

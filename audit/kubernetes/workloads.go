@@ -123,8 +123,9 @@ func decodeRunner(o object) runner {
 	r := runner{object: o, replicas: -1}
 	meta, spec := o.root.field("metadata"), o.root.field("spec")
 	for _, ref := range meta.field("ownerReferences").list() {
-		if ref.field("controller").truth() {
-			r.owner = o.namespace + "/" + ref.field("kind").text() + "/" + ref.field("name").text()
+		// A static pod is its node's (kubernetes.io/config.mirror), which runs others too.
+		if kind := ref.field("kind").text(); ref.field("controller").truth() && kind != "" && kind != "Node" {
+			r.owner = o.namespace + "/" + kind + "/" + ref.field("name").text()
 		}
 	}
 	template := spec.field("template")

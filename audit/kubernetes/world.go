@@ -50,7 +50,7 @@ func NewWorld(c *Cluster, o Options, cuts ...reach.Range) (*World, error) {
 			if !l.HostNetwork {
 				key := l.Namespace + " " + p.alike()
 				if numbers[key] == 0 {
-					w.identities = append(w.identities, identity{namespace: c.namespace(l.Namespace), pod: p})
+					w.identities = append(w.identities, identity{namespace: c.namespace(l.Namespace), pod: p, ports: fmt.Sprint(p.Ports)})
 					numbers[key] = fabric.Identity(len(w.identities))
 				}
 				x.identity = numbers[key]
@@ -178,7 +178,7 @@ func (w *World) connects(from, to int) reach.Set {
 	var out reach.Set
 	for _, i := range w.of[from] {
 		for _, j := range w.of[to] {
-			out = out.Union(w.allowed(i, j))
+			out = out.Union(w.allowed(i, j)) // of one it is the same set
 		}
 	}
 	return out
