@@ -86,7 +86,7 @@ func (r Reach) matrix() []matrixRow {
 			c, ok := cells[[2]string{from.Name, to.Name}]
 			switch {
 			case ok:
-			case r.unjoined[[2]string{from.Name, to.Name}]:
+			case r.unjoined[[2]string{from.Network, to.Network}]:
 				c = matrixCell{Kind: "apart", Title: "the networks are not joined"}
 			default:
 				c = matrixCell{Kind: "none", Text: "–", Title: "policy allows nothing"}

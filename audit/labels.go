@@ -13,16 +13,21 @@ import (
 // smallest label set that each selects. So policies show up before their workloads do. Selectors that only exclude
 // labels, or ask for a label of any value, mention no label set.
 func Mentioned(intent *topology.Intent, workloads []Workload) []Class {
-	declared := classesOf(intent, workloads)
+	byNetwork := make(map[fabric.NetworkRef][]fabric.Labels)
+	for _, c := range classesOf(intent, workloads) {
+		byNetwork[c.Network] = append(byNetwork[c.Network], c.Labels)
+	}
 	var out []Class
 	for _, n := range intent.Networks() {
+		declared := byNetwork[n.Ref()]
+		seen := make(map[string]bool)
 		for _, s := range selectorsOf(intent, n.Ref()) {
 			labels, ok := smallest(s)
-			c := Class{Network: n.Ref(), Labels: labels, Addresses: networkRanges(n)}
-			known := func(d Class) bool { return d.Network == c.Network && s.Matches(d.Labels) }
-			if ok && !slices.ContainsFunc(declared, known) && !slices.ContainsFunc(out, func(d Class) bool { return compareClasses(c, d) == 0 }) {
-				out = append(out, c)
+			if !ok || seen[labels.String()] || slices.ContainsFunc(declared, s.Matches) {
+				continue
 			}
+			seen[labels.String()] = true
+			out = append(out, Class{Network: n.Ref(), Labels: labels, Addresses: networkRanges(n)})
 		}
 	}
 	slices.SortFunc(out, compareClasses)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/topology"
 )
 
@@ -19,7 +20,7 @@ type Reach struct {
 	Pairs    int `json:"pairs"`
 	Unjoined int `json:"unjoined"`
 
-	unjoined map[[2]string]bool // by the classes' names
+	unjoined map[[2]string]bool // by the names of the networks
 }
 
 // ReachRow is a pair of classes with what is allowed from one to the other.
@@ -50,14 +51,22 @@ func ReachOf(intent *topology.Intent, workloads []Workload, q Question) (Reach, 
 			out.Classes = append(out.Classes, w.classRef(i))
 		}
 	}
+	joined := make(map[fabric.NetworkRef][]int) // the destinations for a source of each network
 	for _, i := range from {
-		for _, j := range to {
-			out.Pairs++
-			if !w.Joined(w.Classes[i].Network, w.Classes[j].Network) {
-				out.Unjoined++
-				out.unjoined[[2]string{w.Classes[i].Name(), w.Classes[j].Name()}] = true
-				continue
-			}
+		network := w.Classes[i].Network
+		if _, known := joined[network]; !known {
+			joined[network] = indicesOf(to, func(j int) bool {
+				other := w.Classes[j].Network
+				if !w.Joined(network, other) {
+					out.unjoined[[2]string{network.String(), other.String()}] = true
+					return false
+				}
+				return true
+			})
+		}
+		out.Pairs += len(to)
+		out.Unjoined += len(to) - len(joined[network])
+		for _, j := range joined[network] {
 			parts := w.between(i, j)
 			if c := w.connections(parts, familiesOf(parts)); len(c) > 0 {
 				out.Rows = append(out.Rows, ReachRow{w.label(i, q.From), w.label(j, q.To), c})
@@ -70,10 +79,10 @@ func ReachOf(intent *topology.Intent, workloads []Workload, q Question) (Reach, 
 // newQuestion returns the world of a question with the places of the classes at both ends.
 func newQuestion(intent *topology.Intent, workloads []Workload, q Question) (w *World, from, to []int, err error) {
 	classes := Mentioned(intent, workloads)
-	declared := len(classesOf(intent, workloads))
+	declared, mentioned := len(classesOf(intent, workloads)), len(classes)
 	end := func(text string) ([]int, error) {
 		if text == "" {
-			return indices(declared+len(Mentioned(intent, workloads)), func(int) bool { return true }), nil
+			return indices(declared+mentioned, func(int) bool { return true }), nil
 		}
 		found, err := Find(intent, workloads, classes, text)
 		first := declared + len(classes)
@@ -121,7 +130,7 @@ func (r Reach) WriteCSV(out io.Writer) error {
 		line := []string{from.Name}
 		for _, to := range r.Classes {
 			cell := cells[[2]string{from.Name, to.Name}]
-			if cell == "" && !r.unjoined[[2]string{from.Name, to.Name}] {
+			if cell == "" && !r.unjoined[[2]string{from.Network, to.Network}] {
 				cell = "-"
 			}
 			line = append(line, cell)

@@ -160,18 +160,23 @@ func (c Connections) Text() string {
 	return strings.Join(words, " ")
 }
 
-// familiesOf counts the families of parts.
+// familiesOf counts the families of parts, which are ordered by them.
 func familiesOf(parts []reach.Part) int {
-	seen := make(map[reach.Family]bool)
-	for _, p := range parts {
-		seen[p.Family] = true
+	n := 0
+	for i := range parts {
+		if i == 0 || parts[i].Family != parts[i-1].Family {
+			n++
+		}
 	}
-	return len(seen)
+	return n
 }
 
 // connections describes the allowed ones of parts, of a pair that has so many families in common. Parts that differ in
 // their family alone become one.
 func (w *World) connections(parts []reach.Part, families int) []Connections {
+	if !slices.ContainsFunc(parts, func(p reach.Part) bool { return p.Allowed }) {
+		return nil
+	}
 	var out []Connections
 	done := make([]bool, len(parts))
 	for i, p := range parts {
@@ -211,7 +216,7 @@ func (w *World) ranges(s reach.Set) []string {
 	return out
 }
 
-// indices returns all classes but those that extra marks.
+// indices returns the numbers below n that keep keeps.
 func indices(n int, keep func(int) bool) []int {
 	var out []int
 	for i := range n {
@@ -219,5 +224,16 @@ func indices(n int, keep func(int) bool) []int {
 			out = append(out, i)
 		}
 	}
-	return slices.Clip(out)
+	return out
+}
+
+// indicesOf returns the members of a list that keep keeps.
+func indicesOf(list []int, keep func(int) bool) []int {
+	var out []int
+	for _, i := range list {
+		if keep(i) {
+			out = append(out, i)
+		}
+	}
+	return out
 }

@@ -36,8 +36,9 @@ type World struct {
 
 	networks map[fabric.NetworkRef]fabric.NetworkID
 	refs     map[fabric.NetworkID]fabric.NetworkRef
-	ids      []fabric.Identity // of the classes
-	sides    []reach.Class     // the classes in the engine's numbers
+	peers    map[[2]fabric.NetworkID]bool // networks that are joined
+	ids      []fabric.Identity            // of the classes
+	sides    []reach.Class                // the classes in the engine's numbers
 	engine   *reach.Engine
 	byName   map[string]int // the first class of each name
 	alone    map[string]int // by workload, the first class that it is alone
@@ -75,6 +76,12 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 		w.networks[n.Ref()], w.refs[id], used[n.Ref()] = id, n.Ref(), base
 		state.Networks[n.Ref()] = compile.NetworkAlloc{ID: id, Blocks: []fabric.VNIBlock{{Base: base, Bits: uint8(bits)}}}
 	}
+	w.peers = make(map[[2]fabric.NetworkID]bool)
+	for _, n := range networks {
+		for _, p := range intent.PeersOf(n.Ref()) {
+			w.peers[[2]fabric.NetworkID{w.networks[n.Ref()], w.networks[p]}] = true
+		}
+	}
 	byName := make(map[string]fabric.Identity)
 	for _, c := range w.Classes {
 		if _, known := used[c.Network]; !known {
@@ -103,9 +110,12 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 	for i, c := range w.Classes {
 		w.sides = append(w.sides, reach.Class{Network: w.networks[c.Network], Identity: w.ids[i], Addresses: c.Addresses})
 	}
-	w.engine = reach.New(w.Tables, w.sides, cuts...)
+	w.engine = reach.NewEngine(reach.Input{Tables: w.Tables, Classes: w.sides, Cuts: cuts, Joined: w.joinedIDs})
 	return w, nil
 }
+
+// joinedIDs reports whether packets can pass between two networks at all.
+func (w *World) joinedIDs(a, b fabric.NetworkID) bool { return w.peers[[2]fabric.NetworkID{a, b}] }
 
 // classesOf groups workloads by network and labels, in order.
 func classesOf(intent *topology.Intent, workloads []Workload) []Class {
@@ -121,6 +131,9 @@ func classesOf(intent *topology.Intent, workloads []Workload) []Class {
 		byName[name].Workloads = append(byName[name].Workloads, l.Name)
 		byName[name].Addresses = append(byName[name].Addresses, l.ranges(intent)...)
 	}
+	slices.SortFunc(names, func(a, b string) int { // a name ends with the labels
+		return cmp.Or(byName[a].Network.Compare(byName[b].Network), strings.Compare(a, b))
+	})
 	var out []Class
 	for _, name := range names {
 		c := *byName[name]
@@ -128,7 +141,6 @@ func classesOf(intent *topology.Intent, workloads []Workload) []Class {
 		c.Addresses = slices.Compact(c.Addresses)
 		out = append(out, c)
 	}
-	slices.SortFunc(out, compareClasses)
 	return out
 }
 
@@ -186,7 +198,29 @@ func subnetRanges(s topology.Subnet) []reach.Range {
 
 // Joined reports whether packets can pass between two networks at all: they are one, or peered.
 func (w *World) Joined(a, b fabric.NetworkRef) bool {
-	return a == b || slices.Contains(w.Intent.PeersOf(a), b)
+	return a == b || w.joinedIDs(w.networks[a], w.networks[b])
+}
+
+// Pairs calls yield for each pair of classes of networks that are joined, with what policy decides between them. It holds no
+// more than a pair at a time, however many there are. The parts must not be changed.
+func (w *World) Pairs(yield func(from, to int, parts []reach.Part)) {
+	members := make(map[fabric.NetworkRef][]int)
+	for i, c := range w.Classes {
+		members[c.Network] = append(members[c.Network], i)
+	}
+	networks := w.Intent.Networks()
+	for _, a := range networks {
+		for _, b := range networks {
+			if !w.Joined(a.Ref(), b.Ref()) {
+				continue
+			}
+			for _, from := range members[a.Ref()] {
+				for _, to := range members[b.Ref()] {
+					yield(from, to, w.between(from, to))
+				}
+			}
+		}
+	}
 }
 
 // between returns what policy decides between two classes, without packets from an address to itself: those never leave
@@ -197,9 +231,12 @@ func (w *World) between(from, to int) []reach.Part {
 		return parts
 	}
 	own := func(p reach.Part) bool {
-		src := w.engine.Atoms.Ranges(w.engine.Addresses(from, p.Family, p.Src))
-		dst := w.engine.Atoms.Ranges(w.engine.Addresses(to, p.Family, p.Dst))
-		return len(src) == 1 && len(dst) == 1 && src[0] == dst[0] && src[0].First == src[0].Last
+		src, ok := w.engine.Atoms.Single(w.engine.Addresses(from, p.Family, p.Src))
+		if !ok {
+			return false
+		}
+		dst, ok := w.engine.Atoms.Single(w.engine.Addresses(to, p.Family, p.Dst))
+		return ok && src == dst
 	}
 	if !slices.ContainsFunc(parts, own) {
 		return parts

@@ -125,6 +125,15 @@ func (a *Atoms) Ranges(s Set) []Range {
 	return out
 }
 
+// Single returns the only address of a set that has one alone.
+func (a *Atoms) Single(s Set) (addr netip.Addr, ok bool) {
+	if len(s) != 1 || s[0].First != s[0].Last {
+		return netip.Addr{}, false
+	}
+	addr = a.firsts[s[0].First]
+	return addr, addr == a.last(s[0].First)
+}
+
 // last returns the last address of an atom.
 func (a *Atoms) last(i uint32) netip.Addr {
 	switch i {

@@ -51,6 +51,9 @@ type scratch struct {
 	out        outcome
 }
 
+// maxPairs bounds the results that are remembered.
+const maxPairs = 1 << 18
+
 // slabSize is how many parts are allocated at once.
 const slabSize = 4096
 
@@ -84,10 +87,32 @@ type plainOutcome struct {
 // noOutcome is the number of the outcome in a family that a pair doesn't share, or of a direction that isn't asked.
 const noOutcome int32 = 0
 
-// New returns an engine. cuts are further addresses at which atoms are cut: engines with the same tables' and
-// classes' addresses among their cuts number their atoms alike.
+// Input is what an engine answers for.
+type Input struct {
+	Tables  map[fabric.NetworkID]firewall.Table
+	Classes []Class
+	// Cuts are further addresses at which atoms are cut: engines with the same tables' and classes' addresses among their
+	// cuts number their atoms alike.
+	Cuts []Range
+	// Joined says between which networks packets can pass at all; nil means all. Between others everything is denied, by no
+	// rule, and nothing is computed.
+	Joined func(a, b fabric.NetworkID) bool
+}
+
+// joined reports whether classes of a network can be peers of a table's subjects. The outside can.
+func (in Input) joined(table, network fabric.NetworkID) bool {
+	return in.Joined == nil || network == 0 || network == table || in.Joined(table, network)
+}
+
+// New returns an engine for networks that are all joined.
 func New(tables map[fabric.NetworkID]firewall.Table, classes []Class, cuts ...Range) *Engine {
-	ranges := slices.Clone(cuts)
+	return NewEngine(Input{Tables: tables, Classes: classes, Cuts: cuts})
+}
+
+// NewEngine returns an engine.
+func NewEngine(in Input) *Engine {
+	tables, classes := in.Tables, in.Classes
+	ranges := slices.Clone(in.Cuts)
 	for _, c := range classes {
 		ranges = append(ranges, c.Addresses...)
 	}
@@ -107,8 +132,9 @@ func New(tables map[fabric.NetworkID]firewall.Table, classes []Class, cuts ...Ra
 		}
 		e.sides = append(e.sides, s)
 	}
+	peers := newPeerIndex(classes)
 	for id, t := range tables {
-		e.networks[id] = newTable(t, e)
+		e.networks[id] = newTable(t, e, peers.of(in, id))
 	}
 	for i, c := range classes {
 		if t := e.networks[c.Network]; t != nil && c.Identity != 0 {
@@ -173,6 +199,9 @@ func (e *Engine) Between(from, to int) []Part {
 	}
 	parts, ok := e.pairs[key]
 	if !ok {
+		if len(e.pairs) >= maxPairs {
+			clear(e.pairs) // they are quickly made again
+		}
 		parts = e.product(key)
 		e.pairs[key] = parts
 	}
@@ -231,8 +260,12 @@ func (e *Engine) direction(d firewall.Direction, f Family, subject, peer int) in
 	if g == nil {
 		return e.number(f, outcome{e.everything(f, false)})
 	}
-	byCode := g.outcomes(e) // before the code is looked at
-	known := &byCode[f][g.code[peer]]
+	local := g.list.peers.local[peer]
+	if local < 0 {
+		return e.number(f, outcome{e.everything(f, false)}) // not joined
+	}
+	byCode := g.outcomes() // before the code is looked at
+	known := &byCode[f][g.code[local]]
 	if *known == noOutcome {
 		*known = e.number(f, g.decide(e, f, peer))
 	}

@@ -17,6 +17,7 @@ type table struct {
 // ruleList holds the rules of one direction in the order in which they are asked.
 type ruleList struct {
 	rules  []prepared
+	peers  peers
 	groups map[string]*group // by their rules
 
 	bySubject  map[fabric.Identity][]int32 // the rules that name a subject by its identity
@@ -42,7 +43,56 @@ type group struct {
 	byCode [IPv6 + 1][]int32 // the outcomes' numbers; noOutcome when not computed yet
 }
 
-func newTable(t firewall.Table, e *Engine) *table {
+// peers are the classes that can be the other side of a table's subjects.
+type peers struct {
+	list  []int32 // in order
+	local []int32 // the place in list, by class; negative for others
+	index *peerIndex
+}
+
+// peerIndex finds classes for all tables.
+type peerIndex struct {
+	classes    []Class
+	byIdentity map[fabric.Identity][]int32
+	everyone   *peers
+}
+
+func newPeerIndex(classes []Class) *peerIndex {
+	x := &peerIndex{classes: classes, byIdentity: make(map[fabric.Identity][]int32)}
+	for i, c := range classes {
+		if c.Identity != 0 {
+			x.byIdentity[c.Identity] = append(x.byIdentity[c.Identity], int32(i))
+		}
+	}
+	return x
+}
+
+// of returns the peers of a table.
+func (x *peerIndex) of(in Input, table fabric.NetworkID) peers {
+	if in.Joined == nil && x.everyone != nil {
+		return *x.everyone
+	}
+	p := peers{local: make([]int32, len(x.classes)), index: x}
+	networks := make(map[fabric.NetworkID]bool)
+	for i, c := range x.classes {
+		joined, known := networks[c.Network]
+		if !known {
+			joined = in.joined(table, c.Network)
+			networks[c.Network] = joined
+		}
+		p.local[i] = -1
+		if joined {
+			p.local[i] = int32(len(p.list))
+			p.list = append(p.list, int32(i))
+		}
+	}
+	if in.Joined == nil {
+		x.everyone = &p
+	}
+	return p
+}
+
+func newTable(t firewall.Table, e *Engine, p peers) *table {
 	out := &table{}
 	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
 		var rules []*firewall.Rule
@@ -52,24 +102,18 @@ func newTable(t firewall.Table, e *Engine) *table {
 			}
 		}
 		sortRules(rules)
-		out.directions[d] = newRuleList(rules, e)
+		out.directions[d] = newRuleList(rules, e, p)
 	}
 	return out
 }
 
-func newRuleList(rules []*firewall.Rule, e *Engine) *ruleList {
-	l := &ruleList{groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32)}
-	byIdentity := make(map[fabric.Identity][]int32)
-	for i, c := range e.classes {
-		if c.Identity != 0 {
-			byIdentity[c.Identity] = append(byIdentity[c.Identity], int32(i))
-		}
-	}
+func newRuleList(rules []*firewall.Rule, e *Engine, of peers) *ruleList {
+	l := &ruleList{peers: of, groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32)}
 	for i, r := range rules {
 		p := prepared{rule: r, addresses: e.Atoms.setOfCIDRs(r.Peers.CIDRs)}
 		p.services[IPv4], p.services[IPv6] = ServicesOf(r.Services, IPv4), ServicesOf(r.Services, IPv6)
 		if !r.Peers.Any {
-			p.findPeers(e, byIdentity)
+			p.findPeers(e, of)
 		}
 		l.rules = append(l.rules, p)
 		if r.Subject.Any {
@@ -87,28 +131,44 @@ func newRuleList(rules []*firewall.Rule, e *Engine) *ruleList {
 }
 
 // findPeers fills in means and touches.
-func (p *prepared) findPeers(e *Engine, byIdentity map[fabric.Identity][]int32) {
+func (p *prepared) findPeers(e *Engine, of peers) {
 	meant := make(map[int32]bool)
 	for _, id := range p.rule.Peers.IDs {
-		for _, class := range byIdentity[id] {
-			meant[class] = true
+		for _, class := range of.index.byIdentity[id] {
+			if of.local[class] >= 0 {
+				meant[class] = true
+			}
 		}
 	}
 	if len(p.rule.Peers.Blocks) > 0 || len(p.addresses) > 0 {
-		for i, c := range e.classes {
-			class := int32(i)
+		for _, class := range of.list {
+			c := &e.classes[class]
 			for _, b := range p.rule.Peers.Blocks {
 				if c.Identity != 0 && b.Contains(c.Identity) {
 					meant[class] = true
 				}
 			}
-			if meant[class] {
+			if len(p.addresses) == 0 || meant[class] {
 				continue
 			}
-			all := e.sides[i].addresses[IPv4].Union(e.sides[i].addresses[IPv6])
-			switch some := all.Intersect(p.addresses); {
-			case some.IsEmpty():
-			case some.Equal(all):
+			all, some := 0, 0 // families that the class has, and those of which the rule means all
+			hit := false
+			for f := IPv4; f <= IPv6; f++ {
+				addresses := e.sides[class].addresses[f]
+				if addresses.IsEmpty() {
+					continue
+				}
+				all++
+				switch both := addresses.Intersect(p.addresses); {
+				case both.Equal(addresses):
+					some, hit = some+1, true
+				case !both.IsEmpty():
+					hit = true
+				}
+			}
+			switch {
+			case !hit:
+			case some == all:
 				meant[class] = true
 			default:
 				p.touches = append(p.touches, class)
@@ -136,25 +196,26 @@ func (l *ruleList) groupOf(id fabric.Identity) *group {
 
 // outcomes returns the outcomes by family and code. It numbers the peers first, rule by rule: those that a rule means part from
 // those that it doesn't. A peer of whose addresses a rule means some has a number of its own.
-func (g *group) outcomes(e *Engine) *[IPv6 + 1][]int32 {
+func (g *group) outcomes() *[IPv6 + 1][]int32 {
 	if g.code != nil {
 		return &g.byCode
 	}
-	g.code = make([]int32, len(e.classes))
+	local := g.list.peers.local
+	g.code = make([]int32, len(g.list.peers.list))
 	next := int32(1)
 	var moved []int32 // by old code, the new one, or 0
 	for _, i := range g.rules {
 		moved = append(moved[:0], make([]int32, next)...)
 		for _, class := range g.list.rules[i].means {
-			to := &moved[g.code[class]]
+			to := &moved[g.code[local[class]]]
 			if *to == 0 {
 				*to = next
 				next++
 			}
-			g.code[class] = *to
+			g.code[local[class]] = *to
 		}
 		for _, class := range g.list.rules[i].touches {
-			g.code[class] = next
+			g.code[local[class]] = next
 			next++
 		}
 	}
