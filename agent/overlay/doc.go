@@ -6,7 +6,8 @@
 //
 //	br-int ── VXLAN, routed to the range of tunnel addresses ──► weft-vtep ── tap ──► WireGuard ──► UDP, underlay
 //
-// That bridge has no other way out, so a packet for a tunnel address is encrypted or dropped. While the bridge or its
+// That bridge has no other way out, so a packet for a tunnel address is encrypted or dropped, and what reaches br-int through
+// it came out of WireGuard. While the bridge or its
 // address is missing, as after a restart of vswitchd, a default route could lead tunnel packets elsewhere: Apply reports whether
 // the way stands, and nobody may install flows that use it before.
 package overlay

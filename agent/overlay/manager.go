@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,11 @@ type Links interface {
 type Manager struct {
 	cfg Config
 
+	// mac is the bridge's. It is drawn anew for each run and leaves the node by no packet, because it has to stay unknown: where
+	// the node's network card is a port of a bridge of Open vSwitch too, vswitchd takes VXLAN from there as well if it is
+	// addressed to this bridge, by IP and MAC address (ofproto/ofproto-dpif-xlate.c, terminate_native_tunnel).
+	mac fabric.MAC
+
 	mu       sync.Mutex
 	keys     wireguard.Keys
 	control  *wireguard.Device
@@ -77,7 +83,15 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, keys: keys, control: control, moved: map[fabric.NodeName]bool{}, wake: make(chan struct{}, 1)}, nil
+	return &Manager{cfg: cfg, mac: drawMAC(), keys: keys, control: control, moved: map[fabric.NodeName]bool{}, wake: make(chan struct{}, 1)}, nil
+}
+
+// drawMAC returns a unicast address that is locally administered; its 46 other bits are random.
+func drawMAC() fabric.MAC {
+	var mac fabric.MAC
+	_, _ = rand.Read(mac[:]) // it never fails
+	mac[0] = mac[0]&^0x01 | 0x02
+	return mac
 }
 
 // PublicKeys returns the key that the node uses, and the one that it is about to use.
@@ -126,12 +140,14 @@ func (m *Manager) Apply(ctx context.Context, want Want) error {
 // ensureBridge makes the bridge with the tunnel address, and behind it the device that runs in this process.
 func (m *Manager) ensureBridge(ctx context.Context, want Want) error {
 	spec := ovs.BridgeSpec{Datapath: ovs.Netdev, Standalone: true, OtherConfig: map[string]string{
-		"hwaddr": wireguard.BridgeMAC(want.Link.VTEP).String(), "disable-in-band": "true",
+		"hwaddr": m.mac.String(), "disable-in-band": "true",
 	}}
 	if err := m.cfg.Database.EnsureBridge(ctx, spec); err != nil {
 		return err
 	}
-	if err := m.ensureEmbedded(want.Link); err != nil {
+	link := want.Link
+	link.MAC = m.mac
+	if err := m.ensureEmbedded(link); err != nil {
 		return err
 	}
 	if err := m.cfg.Database.AddPort(ctx, ovs.PortSpec{Name: m.cfg.Device}); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/weftfabric/weft/agent/host"
 	"github.com/weftfabric/weft/agent/ovs/ovstest"
 	"github.com/weftfabric/weft/agent/wireguard"
+	"github.com/weftfabric/weft/fabric"
 )
 
 // nodeEnv makes the test's binary a node: a process of its own, because its sockets must be made in the node's namespace.
@@ -43,6 +44,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// macOf returns the MAC address of the bridge with a VTEP.
+func macOf(vtep netip.Addr) fabric.MAC {
+	b := vtep.As4()
+	return fabric.MAC{0x02, 0x77, b[0], b[1], b[2], b[3]}
+}
+
 // probeOf returns the probe address of the node with a VTEP.
 func probeOf(vtep netip.Addr) netip.Addr {
 	b := vtep.As4()
@@ -57,7 +64,7 @@ func beNode(name string, vtep netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, Probe: probeOf(vtep), VTEPs: vteps, MTU: mtu, Relay: true}, slog.New(slog.DiscardHandler))
+	e, err := wireguard.Start(name, tap, wireguard.Link{VTEP: vtep, Probe: probeOf(vtep), VTEPs: vteps, MTU: mtu, MAC: macOf(vtep), Relay: true}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -124,7 +131,7 @@ func startNode(t *testing.T, index int) *node {
 	name := filepath.Base(n.Namespace)
 	n.device = "wt" + strings.TrimPrefix(name, "weft-test-")
 	n.VSCtl(t, "add-br", "weft-vtep", "--", "set", "bridge", "weft-vtep", "datapath_type=netdev", "fail_mode=standalone",
-		"other_config:hwaddr="+wireguard.BridgeMAC(n.vtep).String())
+		"other_config:hwaddr="+macOf(n.vtep).String())
 	h := host.New(n.Namespace)
 	if err := h.SetAddresses("weft-vtep", []netip.Prefix{netip.PrefixFrom(n.vtep, vteps.Bits()), netip.PrefixFrom(probeOf(n.vtep), 32)}, mtu); err != nil {
 		t.Fatal(err)

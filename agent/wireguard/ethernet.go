@@ -19,13 +19,6 @@ const (
 // GatewayMAC is the address that stands for every peer on the bridge of the tunnel address.
 func GatewayMAC() fabric.MAC { return fabric.MAC{0x02, 0x77, 0, 0, 0, 1} }
 
-// BridgeMAC is the address of the bridge that has a VTEP: it depends on the VTEP alone, so that it is known
-// before the bridge is there.
-func BridgeMAC(vtep netip.Addr) fabric.MAC {
-	b := vtep.As4()
-	return fabric.MAC{0x02, 0x77, b[0], b[1], b[2], b[3]}
-}
-
 // putEther writes the Ethernet header of an IPv4 packet.
 func putEther(b []byte, to, from fabric.MAC) {
 	copy(b, to[:])

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/weftfabric/weft/fabric"
 )
 
 const (
@@ -26,6 +28,8 @@ type Link struct {
 	VTEP, Probe netip.Addr
 	VTEPs       netip.Prefix
 	MTU         int
+	// MAC is that of the bridge behind the tap.
+	MAC fabric.MAC
 	// Relay says that packets may pass from one peer to another.
 	Relay bool
 }
@@ -49,7 +53,7 @@ type frames struct {
 	fd     int
 	wake   int // an eventfd: something is in relay, or the device is closed
 	link   Link
-	mac    [2][6]byte // the bridge's and the peers'
+	mac    [2]fabric.MAC // the bridge's and the peers'
 	relay  chan []byte
 	events chan tun.Event
 
@@ -75,7 +79,7 @@ func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	d := &frames{name: name, tap: tap, fd: int(tap.Fd()), wake: wake, link: link, relay: make(chan []byte, relayQueue), events: make(chan tun.Event, 1)}
-	d.mac = [2][6]byte{BridgeMAC(link.VTEP), GatewayMAC()}
+	d.mac = [2]fabric.MAC{link.MAC, GatewayMAC()}
 	if err := unix.SetNonblock(d.fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("tap %s: %w", name, err), unix.Close(wake))
 	}
