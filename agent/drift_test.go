@@ -44,7 +44,7 @@ func TestDrift(t *testing.T) {
 		name, says string
 		do         func()
 	}{
-		{"delete all", "deleted a flow", func() { r.server.OFCtl(t, "del-flows", "br-int") }},
+		{"delete all", "flows at", func() { r.server.OFCtl(t, "del-flows", "br-int") }},
 		{"delete one", "deleted a flow", func() { del(output) }},
 		{"flip", "changed a flow", func() { f := output; f.Actions = nil; add(f) }},
 		{"reprioritise", "added with the fabric's cookie a flow", func() { f := output; del(f); f.Priority -= 7; add(f) }},

@@ -119,10 +119,4 @@ func (a *Agent) noteForeign(s *state, ours []openflow.Flow, now time.Time) {
 }
 
 // driftProblems says what others have done to the flows.
-func (s *state) driftProblems(now time.Time) []string {
-	var out []string
-	for _, e := range s.drift.Events(now) {
-		out = append(out, e.String())
-	}
-	return out
-}
+func (s *state) driftProblems(now time.Time) []string { return s.drift.Tell(now) }

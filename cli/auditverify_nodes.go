@@ -194,7 +194,7 @@ func (i *nodeReading) verify(name string) verifiedNode {
 	out.FlowsSHA256, out.OVSVersion = hex.EncodeToString(i.state.FlowsSha256), i.state.OvsVersion
 	out.Notes = i.notes()
 	r := verify.Verify(in)
-	r.Findings = append(i.findings(), r.Findings...)
+	r.Findings = append(i.findings(), r.Findings...) // never nil: in JSON it is a list
 	out.Report = &r
 	return out
 }
@@ -231,7 +231,7 @@ func (i *nodeReading) input(name string) (in verify.Input, err error) {
 
 // findings are those about what verification starts from.
 func (i *nodeReading) findings() []verify.Finding {
-	var out []verify.Finding
+	out := []verify.Finding{}
 	e := i.expected
 	revision := fmt.Sprintf("plan of revision %d", i.state.PlanRevision)
 	switch {

@@ -2,6 +2,7 @@ package drift_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,37 +73,41 @@ func TestUnreadable(t *testing.T) {
 func TestJournal(t *testing.T) {
 	at := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	var j drift.Journal
+	tell := func(after time.Duration, want ...string) {
+		t.Helper()
+		if got := j.Tell(at.Add(after)); !slices.Equal(got, want) {
+			t.Errorf("after %v: %q, want %q", after, got, want)
+		}
+	}
 	one := []drift.Difference{{Kind: drift.Deleted, Flow: "f1"}}
 	j.Note(at, one)
-	if e := j.Events(at); len(e) != 1 || !strings.HasSuffix(e[0].String(), "; being repaired") {
-		t.Errorf("%v", e)
-	}
+	tell(0, "somebody else deleted a flow at 12:00:00.000 UTC: f1; being repaired")
 	if n := j.Confirm(at.Add(time.Second)); n != 1 {
 		t.Errorf("%d repaired", n)
 	}
 	j.Note(at.Add(time.Minute), one)
 	j.Confirm(at.Add(time.Minute))
-	want := "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC"
-	if e := j.Events(at.Add(2 * time.Minute)); len(e) != 1 || e[0].String() != want {
-		t.Errorf("%v", e)
-	}
-	if e := j.Events(at.Add(time.Hour)); len(e) != 0 {
-		t.Errorf("%v", e)
-	}
-	foreign := []drift.Difference{{Kind: drift.Foreign, Flow: "x"}}
-	if fresh := j.SetForeign(at, foreign); len(fresh) != 1 {
+	tell(2*time.Minute, "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC")
+	tell(time.Hour)
+	foreign := []drift.Difference{{Kind: drift.Foreign, Flow: "x"}, {Kind: drift.Foreign, Flow: "y"}}
+	if fresh := j.SetForeign(at, foreign); len(fresh) != 2 {
 		t.Errorf("%v", fresh)
 	}
-	if fresh := j.SetForeign(at.Add(time.Hour), foreign); len(fresh) != 0 || len(j.Events(at.Add(time.Hour))) != 1 || !j.Events(at)[0].First.Equal(at) {
-		t.Errorf("%v %v", fresh, j.Events(at))
+	rest := "; it is not the fabric's to remove: remove it, or give it another table"
+	if fresh := j.SetForeign(at.Add(time.Hour), foreign); len(fresh) != 0 {
+		t.Errorf("%v", fresh)
 	}
+	tell(time.Hour, "somebody else added a flow at 12:00:00.000 UTC: x"+rest, "somebody else added a flow at 12:00:00.000 UTC: y"+rest)
 	j.SetForeign(at, nil)
 	var many []drift.Difference
 	for i := range 1000 {
 		many = append(many, drift.Difference{Kind: drift.Deleted, Flow: fmt.Sprint(i)})
 	}
-	j.Note(at, many)
-	if e := j.Events(at); len(e) != 50 || j.Seen != 1002 {
-		t.Errorf("%d events, %d seen", len(e), j.Seen)
+	j.Note(at.Add(time.Hour), many)
+	j.Note(at.Add(2*time.Hour), []drift.Difference{{Kind: drift.Changed, Flow: "f2", Has: "f3"}})
+	tell(2*time.Hour, "somebody else deleted 1000 flows at 13:00:00.000 UTC: 0 and others; being repaired",
+		"somebody else changed a flow at 14:00:00.000 UTC: f2; found was f3; being repaired")
+	if j.Seen != 1003 {
+		t.Errorf("%d seen", j.Seen)
 	}
 }

@@ -9,6 +9,8 @@ import (
 const (
 	// maxEvents is how many flows a journal remembers.
 	maxEvents = 50
+	// maxApart is how many flows that were found different in the same way at once are remembered each.
+	maxApart = 10
 	// Memory is for how long an event is told after its flow was repaired.
 	Memory = 10 * time.Minute
 )
@@ -16,6 +18,7 @@ const (
 // Event is a difference, and when it was seen.
 type Event struct {
 	Difference
+	Flows       int       // that are different in this way, of which this is the first
 	First, Last time.Time // when it was noticed
 	Times       int
 	Repaired    time.Time // zero until the switch has confirmed it
@@ -24,7 +27,9 @@ type Event struct {
 // String says it to people.
 func (e Event) String() string {
 	text := fmt.Sprintf("somebody else %s a flow at %s: %s", e.Kind, clock(e.First), e.Flow)
-	if e.Has != "" {
+	if e.Flows > 1 {
+		text = fmt.Sprintf("somebody else %s %d flows at %s: %s and others", e.Kind, e.Flows, clock(e.First), e.Flow)
+	} else if e.Has != "" {
 		text += "; found was " + e.Has
 	}
 	switch {
@@ -52,9 +57,17 @@ type Journal struct {
 // Note takes up differences that were just noticed, and are about to be repaired.
 func (j *Journal) Note(now time.Time, all []Difference) {
 	j.Seen += uint64(len(all))
-	for _, d := range all {
-		e := Event{Difference: d, First: now}
-		if i := slices.IndexFunc(j.events, func(e Event) bool { return e.Kind == d.Kind && e.Flow == d.Flow }); i >= 0 {
+	for len(all) > 0 {
+		d, n := all[0], 1
+		for n < len(all) && all[n].Kind == d.Kind {
+			n++
+		}
+		if n <= maxApart {
+			n = 1
+		}
+		all = all[n:]
+		e := Event{Difference: d, Flows: n, First: now}
+		if i := slices.IndexFunc(j.events, func(e Event) bool { return e.Kind == d.Kind && e.Flow == d.Flow && e.Flows == n }); i >= 0 {
 			e.First, e.Times = j.events[i].First, j.events[i].Times
 			j.events = slices.Delete(j.events, i, i+1)
 		}
@@ -83,7 +96,7 @@ func (j *Journal) SetForeign(now time.Time, all []Difference) (fresh []Differenc
 	old := j.foreign
 	j.foreign = nil
 	for _, d := range all[:min(len(all), maxEvents)] {
-		e := Event{Difference: d, First: now, Last: now, Times: 1}
+		e := Event{Difference: d, Flows: 1, First: now, Last: now, Times: 1}
 		if i := slices.IndexFunc(old, func(e Event) bool { return e.Flow == d.Flow }); i >= 0 {
 			e.First = old[i].First
 		} else {
@@ -94,13 +107,16 @@ func (j *Journal) SetForeign(now time.Time, all []Difference) (fresh []Differenc
 	return fresh
 }
 
-// Events returns what is to be told at a time: flows of others that are there, what is being repaired, and what was repaired
-// a short while ago; the newest last.
-func (j *Journal) Events(now time.Time) []Event {
-	out := slices.Clone(j.foreign)
+// Tell says to people what there is at a time, a line each: flows of others that are there, what is being repaired, and what
+// was repaired a short while ago; the newest last.
+func (j *Journal) Tell(now time.Time) []string {
+	var out []string
+	for _, e := range j.foreign {
+		out = append(out, e.String())
+	}
 	for _, e := range j.events {
 		if e.Repaired.IsZero() || now.Sub(e.Last) < Memory {
-			out = append(out, e)
+			out = append(out, e.String())
 		}
 	}
 	return out

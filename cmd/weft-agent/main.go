@@ -48,6 +48,7 @@ type options struct {
 	wireguardDevice            string
 	wireguardPort              uint16
 	behindNAT                  bool
+	resync                     time.Duration
 }
 
 func command() *cobra.Command {
@@ -87,6 +88,7 @@ forwarding.`,
 	f.StringVar(&o.wireguardDevice, "wireguard-device", overlay.DefaultDevice, "name of the WireGuard device; unique on the machine, in all network namespaces")
 	f.Uint16Var(&o.wireguardPort, "wireguard-port", 0, "UDP port of WireGuard (default: what the fabric says)")
 	f.BoolVar(&o.behindNAT, "nat", false, "other nodes can't reach this one's address: it speaks to them first, and keeps that alive")
+	f.DurationVar(&o.resync, "resync", agent.DefaultResync, "about how often the switch's flows are compared with what they should be, besides whenever the switch tells that somebody changed some")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -117,8 +119,12 @@ func (o options) settings() (s settings, err error) {
 		controllerErr = errors.New("it is missing: give the controller's URL, such as https://10.0.0.5:7600")
 	}
 	s.datapath, datapathErr = ovs.ParseDatapath(o.datapath)
+	var resyncErr error
+	if o.resync < time.Second {
+		resyncErr = fmt.Errorf("%v is too often: at least 1s", o.resync)
+	}
 	err = errors.Join(bad("controller", controllerErr), bad("vtep", vtepErr), bad("node", fabric.CheckName(o.node)),
-		bad("datapath", datapathErr), bad("log-level", level.UnmarshalText([]byte(o.logLevel))))
+		bad("datapath", datapathErr), bad("resync", resyncErr), bad("log-level", level.UnmarshalText([]byte(o.logLevel))))
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	return s, err
 }
@@ -147,7 +153,7 @@ func run(ctx context.Context, s settings) error {
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
 		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
-		Switch:         dialer,
+		Switch: dialer, Resync: s.resync,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT,
 	})
