@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,8 +37,9 @@ func TestDrift(t *testing.T) {
 	}
 	output := flow(0, "in_port")
 	del := func(f openflow.Flow) {
-		match := strings.SplitN(f.String(), " actions=", 2)[0]
-		r.server.OFCtl(t, "del-flows", "br-int", "--strict", strings.TrimSpace(match[strings.Index(match, "priority="):])+",table="+table(f))
+		text, _, _ := strings.Cut(f.String(), " actions=")
+		_, match, _ := strings.Cut(text, "priority=")
+		r.server.OFCtl(t, "del-flows", "br-int", "--strict", "priority="+match+",table="+strconv.Itoa(int(f.Table)))
 	}
 	add := func(f openflow.Flow) { r.server.OFCtl(t, "add-flow", "br-int", f.String()) }
 	for _, tt := range []struct {
@@ -79,14 +81,4 @@ func TestDrift(t *testing.T) {
 		report, _, _ := r.controller.reported()
 		return !strings.Contains(strings.Join(report.GetProblems(), "\n"), "it is not the fabric's to remove")
 	})
-}
-
-// table is a flow's table, in text.
-func table(f openflow.Flow) string {
-	_, rest, ok := strings.Cut(f.String(), "table=")
-	if !ok {
-		return "0"
-	}
-	n, _, _ := strings.Cut(rest, ",")
-	return n
 }

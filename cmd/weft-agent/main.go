@@ -152,7 +152,7 @@ func run(ctx context.Context, s settings) error {
 	a := agent.New(agent.Config{
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
-		Dial:           func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
+		Dial:   func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch: dialer, Resync: s.resync,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT,
