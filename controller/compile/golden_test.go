@@ -65,8 +65,15 @@ func planText(n plan.Node) []byte {
 		case e.Settings != nil:
 			s := e.Settings
 			fmt.Fprintf(&b, " vtep %s port %d mac %s mtu %d", s.VTEP, s.VXLANPort, s.VirtualMAC, s.WorkloadMTU)
+			if w := s.Encryption; w.WireGuard {
+				fmt.Fprintf(&b, "\n\tunderlay %s wireguard port %d required %v relay %v, probe %s in %s", s.Underlay, w.Port, w.Required, w.Relay, w.Probe, w.VTEPs)
+			}
 		case e.Peer != nil:
 			fmt.Fprintf(&b, " vtep %s", e.Peer.VTEP)
+		case e.Tunnel != nil:
+			fmt.Fprintf(&b, " vtep %s probe %s at %s", e.Tunnel.VTEP, e.Tunnel.Probe, e.Tunnel.End.Endpoint)
+		case e.Hop != nil:
+			fmt.Fprintf(&b, " vtep %s via %s", e.Hop.VTEP, e.Hop.Via)
 		case e.Network != nil:
 			w := e.Network
 			fmt.Fprintf(&b, " %s hosted %v blocks %v peers %v reserved %v", w.Ref, w.Hosted, w.Blocks, w.Peers, w.Reserved)

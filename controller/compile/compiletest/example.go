@@ -82,7 +82,11 @@ func Example(t testing.TB, dir string, nodes int) World {
 		w.State.Networks[ref] = compile.NetworkAlloc(a)
 	}
 	for i, name := range NodeNames(nodes) {
-		w.State.Nodes[name] = compile.NodeState{VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}
+		w.State.Nodes[name] = compile.NodeState{
+			VTEP:      netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
+			Overlay:   netip.AddrFrom4([4]byte{100, 92, 0, byte(i + 1)}), // for encrypted examples
+			WireGuard: compile.WireGuard{Key: fabric.PublicKey{byte(i + 1)}},
+		}
 	}
 	for _, needed := range compile.NeededIdentities(w.State) {
 		w.identify(t, needed)
