@@ -42,6 +42,7 @@ type Question struct {
 	//	*Question_FlowLog
 	//	*Question_Cuts
 	//	*Question_WouldCut
+	//	*Question_RotateKey
 	Ask           isQuestion_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +162,15 @@ func (x *Question) GetWouldCut() *WouldCutQuestion {
 	return nil
 }
 
+func (x *Question) GetRotateKey() *RotateKeyQuestion {
+	if x != nil {
+		if x, ok := x.Ask.(*Question_RotateKey); ok {
+			return x.RotateKey
+		}
+	}
+	return nil
+}
+
 type isQuestion_Ask interface {
 	isQuestion_Ask()
 }
@@ -193,6 +203,10 @@ type Question_WouldCut struct {
 	WouldCut *WouldCutQuestion `protobuf:"bytes,23,opt,name=would_cut,json=wouldCut,proto3,oneof"`
 }
 
+type Question_RotateKey struct {
+	RotateKey *RotateKeyQuestion `protobuf:"bytes,30,opt,name=rotate_key,json=rotateKey,proto3,oneof"`
+}
+
 func (*Question_Cancel) isQuestion_Ask() {}
 
 func (*Question_Inspect) isQuestion_Ask() {}
@@ -206,6 +220,8 @@ func (*Question_FlowLog) isQuestion_Ask() {}
 func (*Question_Cuts) isQuestion_Ask() {}
 
 func (*Question_WouldCut) isQuestion_Ask() {}
+
+func (*Question_RotateKey) isQuestion_Ask() {}
 
 type Cancel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -294,6 +310,7 @@ type AnswerRequest struct {
 	//	*AnswerRequest_Hits
 	//	*AnswerRequest_FlowLog
 	//	*AnswerRequest_Cuts
+	//	*AnswerRequest_RotateKey
 	Part          isAnswerRequest_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -409,6 +426,15 @@ func (x *AnswerRequest) GetCuts() *CutsPart {
 	return nil
 }
 
+func (x *AnswerRequest) GetRotateKey() *RotateKeyPart {
+	if x != nil {
+		if x, ok := x.Part.(*AnswerRequest_RotateKey); ok {
+			return x.RotateKey
+		}
+	}
+	return nil
+}
+
 type isAnswerRequest_Part interface {
 	isAnswerRequest_Part()
 }
@@ -433,6 +459,10 @@ type AnswerRequest_Cuts struct {
 	Cuts *CutsPart `protobuf:"bytes,22,opt,name=cuts,proto3,oneof"`
 }
 
+type AnswerRequest_RotateKey struct {
+	RotateKey *RotateKeyPart `protobuf:"bytes,30,opt,name=rotate_key,json=rotateKey,proto3,oneof"`
+}
+
 func (*AnswerRequest_Inspect) isAnswerRequest_Part() {}
 
 func (*AnswerRequest_Trace) isAnswerRequest_Part() {}
@@ -442,6 +472,8 @@ func (*AnswerRequest_Hits) isAnswerRequest_Part() {}
 func (*AnswerRequest_FlowLog) isAnswerRequest_Part() {}
 
 func (*AnswerRequest_Cuts) isAnswerRequest_Part() {}
+
+func (*AnswerRequest_RotateKey) isAnswerRequest_Part() {}
 
 type AnswerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1475,7 +1507,7 @@ var File_weft_v1_observe_proto protoreflect.FileDescriptor
 
 const file_weft_v1_observe_proto_rawDesc = "" +
 	"\n" +
-	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19weft/v1/connections.proto\x1a\x12weft/v1/plan.proto\"\x9c\x03\n" +
+	"\x15weft/v1/observe.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19weft/v1/connections.proto\x1a\x15weft/v1/overlay.proto\x1a\x12weft/v1/plan.proto\"\xd9\x03\n" +
 	"\bQuestion\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1487,10 +1519,12 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\x04hits\x18\x14 \x01(\v2\x15.weft.v1.HitsQuestionH\x00R\x04hits\x125\n" +
 	"\bflow_log\x18\x15 \x01(\v2\x18.weft.v1.FlowLogQuestionH\x00R\aflowLog\x12+\n" +
 	"\x04cuts\x18\x16 \x01(\v2\x15.weft.v1.CutsQuestionH\x00R\x04cuts\x128\n" +
-	"\twould_cut\x18\x17 \x01(\v2\x19.weft.v1.WouldCutQuestionH\x00R\bwouldCutB\x05\n" +
+	"\twould_cut\x18\x17 \x01(\v2\x19.weft.v1.WouldCutQuestionH\x00R\bwouldCut\x12;\n" +
+	"\n" +
+	"rotate_key\x18\x1e \x01(\v2\x1a.weft.v1.RotateKeyQuestionH\x00R\trotateKeyB\x05\n" +
 	"\x03ask\"\b\n" +
 	"\x06Cancel\"\x17\n" +
-	"\x15WatchQuestionsRequest\"\xc6\x02\n" +
+	"\x15WatchQuestionsRequest\"\xff\x02\n" +
 	"\rAnswerRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\rR\x03seq\x12\x12\n" +
@@ -1501,7 +1535,9 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\x05trace\x18\v \x01(\v2\x12.weft.v1.TracePartH\x00R\x05trace\x12'\n" +
 	"\x04hits\x18\x14 \x01(\v2\x11.weft.v1.HitsPartH\x00R\x04hits\x121\n" +
 	"\bflow_log\x18\x15 \x01(\v2\x14.weft.v1.FlowLogPartH\x00R\aflowLog\x12'\n" +
-	"\x04cuts\x18\x16 \x01(\v2\x11.weft.v1.CutsPartH\x00R\x04cutsB\x06\n" +
+	"\x04cuts\x18\x16 \x01(\v2\x11.weft.v1.CutsPartH\x00R\x04cuts\x127\n" +
+	"\n" +
+	"rotate_key\x18\x1e \x01(\v2\x16.weft.v1.RotateKeyPartH\x00R\trotateKeyB\x06\n" +
 	"\x04part\"$\n" +
 	"\x0eAnswerResponse\x12\x12\n" +
 	"\x04stop\x18\x01 \x01(\bR\x04stop\"\x0e\n" +
@@ -1581,13 +1617,15 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\act_next\x18\x02 \x03(\tR\x06ctNext\"5\n" +
 	"\tTracePart\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text2\xb8\x02\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text2\x81\x03\n" +
 	"\x0eObserveService\x12>\n" +
 	"\aInspect\x12\x17.weft.v1.InspectRequest\x1a\x18.weft.v1.InspectResponse0\x01\x128\n" +
 	"\x05Trace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.TraceResponse0\x01\x125\n" +
 	"\x04Hits\x12\x14.weft.v1.HitsRequest\x1a\x15.weft.v1.HitsResponse0\x01\x12>\n" +
 	"\aFlowLog\x12\x17.weft.v1.FlowLogRequest\x1a\x18.weft.v1.FlowLogResponse0\x01\x125\n" +
-	"\x04Cuts\x12\x14.weft.v1.CutsRequest\x1a\x15.weft.v1.CutsResponse0\x012\x7f\n" +
+	"\x04Cuts\x12\x14.weft.v1.CutsRequest\x1a\x15.weft.v1.CutsResponse0\x01\x12G\n" +
+	"\n" +
+	"RotateKeys\x12\x1a.weft.v1.RotateKeysRequest\x1a\x1b.weft.v1.RotateKeysResponse0\x012\x7f\n" +
 	"\vPeerService\x126\n" +
 	"\x05Holds\x12\x15.weft.v1.HoldsRequest\x1a\x16.weft.v1.HoldsResponse\x128\n" +
 	"\x05Relay\x12\x15.weft.v1.RelayRequest\x1a\x16.weft.v1.RelayResponse0\x01B7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
@@ -1632,17 +1670,21 @@ var file_weft_v1_observe_proto_goTypes = []any{
 	(*FlowLogQuestion)(nil),       // 23: weft.v1.FlowLogQuestion
 	(*CutsQuestion)(nil),          // 24: weft.v1.CutsQuestion
 	(*WouldCutQuestion)(nil),      // 25: weft.v1.WouldCutQuestion
-	(*HitsPart)(nil),              // 26: weft.v1.HitsPart
-	(*FlowLogPart)(nil),           // 27: weft.v1.FlowLogPart
-	(*CutsPart)(nil),              // 28: weft.v1.CutsPart
-	(*PlanEntry)(nil),             // 29: weft.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*HitsRequest)(nil),           // 31: weft.v1.HitsRequest
-	(*FlowLogRequest)(nil),        // 32: weft.v1.FlowLogRequest
-	(*CutsRequest)(nil),           // 33: weft.v1.CutsRequest
-	(*HitsResponse)(nil),          // 34: weft.v1.HitsResponse
-	(*FlowLogResponse)(nil),       // 35: weft.v1.FlowLogResponse
-	(*CutsResponse)(nil),          // 36: weft.v1.CutsResponse
+	(*RotateKeyQuestion)(nil),     // 26: weft.v1.RotateKeyQuestion
+	(*HitsPart)(nil),              // 27: weft.v1.HitsPart
+	(*FlowLogPart)(nil),           // 28: weft.v1.FlowLogPart
+	(*CutsPart)(nil),              // 29: weft.v1.CutsPart
+	(*RotateKeyPart)(nil),         // 30: weft.v1.RotateKeyPart
+	(*PlanEntry)(nil),             // 31: weft.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*HitsRequest)(nil),           // 33: weft.v1.HitsRequest
+	(*FlowLogRequest)(nil),        // 34: weft.v1.FlowLogRequest
+	(*CutsRequest)(nil),           // 35: weft.v1.CutsRequest
+	(*RotateKeysRequest)(nil),     // 36: weft.v1.RotateKeysRequest
+	(*HitsResponse)(nil),          // 37: weft.v1.HitsResponse
+	(*FlowLogResponse)(nil),       // 38: weft.v1.FlowLogResponse
+	(*CutsResponse)(nil),          // 39: weft.v1.CutsResponse
+	(*RotateKeysResponse)(nil),    // 40: weft.v1.RotateKeysResponse
 }
 var file_weft_v1_observe_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.Question.cancel:type_name -> weft.v1.Cancel
@@ -1652,42 +1694,46 @@ var file_weft_v1_observe_proto_depIdxs = []int32{
 	23, // 4: weft.v1.Question.flow_log:type_name -> weft.v1.FlowLogQuestion
 	24, // 5: weft.v1.Question.cuts:type_name -> weft.v1.CutsQuestion
 	25, // 6: weft.v1.Question.would_cut:type_name -> weft.v1.WouldCutQuestion
-	13, // 7: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
-	20, // 8: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
-	26, // 9: weft.v1.AnswerRequest.hits:type_name -> weft.v1.HitsPart
-	27, // 10: weft.v1.AnswerRequest.flow_log:type_name -> weft.v1.FlowLogPart
-	28, // 11: weft.v1.AnswerRequest.cuts:type_name -> weft.v1.CutsPart
-	0,  // 12: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
-	3,  // 13: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
-	13, // 14: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
-	11, // 15: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
-	14, // 16: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
-	29, // 17: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
-	15, // 18: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
-	30, // 19: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
-	21, // 20: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
-	19, // 21: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
-	20, // 22: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
-	19, // 23: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
-	9,  // 24: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
-	16, // 25: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
-	31, // 26: weft.v1.ObserveService.Hits:input_type -> weft.v1.HitsRequest
-	32, // 27: weft.v1.ObserveService.FlowLog:input_type -> weft.v1.FlowLogRequest
-	33, // 28: weft.v1.ObserveService.Cuts:input_type -> weft.v1.CutsRequest
-	5,  // 29: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
-	7,  // 30: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
-	10, // 31: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
-	17, // 32: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
-	34, // 33: weft.v1.ObserveService.Hits:output_type -> weft.v1.HitsResponse
-	35, // 34: weft.v1.ObserveService.FlowLog:output_type -> weft.v1.FlowLogResponse
-	36, // 35: weft.v1.ObserveService.Cuts:output_type -> weft.v1.CutsResponse
-	6,  // 36: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
-	8,  // 37: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	26, // 7: weft.v1.Question.rotate_key:type_name -> weft.v1.RotateKeyQuestion
+	13, // 8: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
+	20, // 9: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
+	27, // 10: weft.v1.AnswerRequest.hits:type_name -> weft.v1.HitsPart
+	28, // 11: weft.v1.AnswerRequest.flow_log:type_name -> weft.v1.FlowLogPart
+	29, // 12: weft.v1.AnswerRequest.cuts:type_name -> weft.v1.CutsPart
+	30, // 13: weft.v1.AnswerRequest.rotate_key:type_name -> weft.v1.RotateKeyPart
+	0,  // 14: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
+	3,  // 15: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
+	13, // 16: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
+	11, // 17: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
+	14, // 18: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
+	31, // 19: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
+	15, // 20: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
+	32, // 21: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
+	21, // 22: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
+	19, // 23: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
+	20, // 24: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
+	19, // 25: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
+	9,  // 26: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
+	16, // 27: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
+	33, // 28: weft.v1.ObserveService.Hits:input_type -> weft.v1.HitsRequest
+	34, // 29: weft.v1.ObserveService.FlowLog:input_type -> weft.v1.FlowLogRequest
+	35, // 30: weft.v1.ObserveService.Cuts:input_type -> weft.v1.CutsRequest
+	36, // 31: weft.v1.ObserveService.RotateKeys:input_type -> weft.v1.RotateKeysRequest
+	5,  // 32: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
+	7,  // 33: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
+	10, // 34: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
+	17, // 35: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
+	37, // 36: weft.v1.ObserveService.Hits:output_type -> weft.v1.HitsResponse
+	38, // 37: weft.v1.ObserveService.FlowLog:output_type -> weft.v1.FlowLogResponse
+	39, // 38: weft.v1.ObserveService.Cuts:output_type -> weft.v1.CutsResponse
+	40, // 39: weft.v1.ObserveService.RotateKeys:output_type -> weft.v1.RotateKeysResponse
+	6,  // 40: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
+	8,  // 41: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_observe_proto_init() }
@@ -1696,6 +1742,7 @@ func file_weft_v1_observe_proto_init() {
 		return
 	}
 	file_weft_v1_connections_proto_init()
+	file_weft_v1_overlay_proto_init()
 	file_weft_v1_plan_proto_init()
 	file_weft_v1_observe_proto_msgTypes[0].OneofWrappers = []any{
 		(*Question_Cancel)(nil),
@@ -1705,6 +1752,7 @@ func file_weft_v1_observe_proto_init() {
 		(*Question_FlowLog)(nil),
 		(*Question_Cuts)(nil),
 		(*Question_WouldCut)(nil),
+		(*Question_RotateKey)(nil),
 	}
 	file_weft_v1_observe_proto_msgTypes[3].OneofWrappers = []any{
 		(*AnswerRequest_Inspect)(nil),
@@ -1712,6 +1760,7 @@ func file_weft_v1_observe_proto_init() {
 		(*AnswerRequest_Hits)(nil),
 		(*AnswerRequest_FlowLog)(nil),
 		(*AnswerRequest_Cuts)(nil),
+		(*AnswerRequest_RotateKey)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

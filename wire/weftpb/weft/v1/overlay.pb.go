@@ -828,6 +828,208 @@ func (x *OverlayStep) GetHealth() *TunnelHealth {
 	return nil
 }
 
+type RotateKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"` // empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeysRequest) Reset() {
+	*x = RotateKeysRequest{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeysRequest) ProtoMessage() {}
+
+func (x *RotateKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeysRequest.ProtoReflect.Descriptor instead.
+func (*RotateKeysRequest) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RotateKeysRequest) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// RotateKeysResponse is one node's answer.
+type RotateKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"` // why the node keeps its key; only with last
+	Part          *RotateKeyPart         `protobuf:"bytes,4,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeysResponse) Reset() {
+	*x = RotateKeysResponse{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeysResponse) ProtoMessage() {}
+
+func (x *RotateKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeysResponse.ProtoReflect.Descriptor instead.
+func (*RotateKeysResponse) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RotateKeysResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RotateKeysResponse) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *RotateKeysResponse) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *RotateKeysResponse) GetPart() *RotateKeyPart {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// RotateKeyQuestion asks a node to make a new WireGuard key, and to use it once its peers know it.
+type RotateKeyQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyQuestion) Reset() {
+	*x = RotateKeyQuestion{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyQuestion) ProtoMessage() {}
+
+func (x *RotateKeyQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyQuestion.ProtoReflect.Descriptor instead.
+func (*RotateKeyQuestion) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{12}
+}
+
+type RotateKeyPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Old           []byte                 `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"` // public keys
+	New           []byte                 `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyPart) Reset() {
+	*x = RotateKeyPart{}
+	mi := &file_weft_v1_overlay_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyPart) ProtoMessage() {}
+
+func (x *RotateKeyPart) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_overlay_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyPart.ProtoReflect.Descriptor instead.
+func (*RotateKeyPart) Descriptor() ([]byte, []int) {
+	return file_weft_v1_overlay_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RotateKeyPart) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *RotateKeyPart) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
 var File_weft_v1_overlay_proto protoreflect.FileDescriptor
 
 const file_weft_v1_overlay_proto_rawDesc = "" +
@@ -901,7 +1103,18 @@ const file_weft_v1_overlay_proto_rawDesc = "" +
 	"\vOverlayStep\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12-\n" +
-	"\x06health\x18\x03 \x01(\v2\x15.weft.v1.TunnelHealthR\x06healthB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
+	"\x06health\x18\x03 \x01(\v2\x15.weft.v1.TunnelHealthR\x06health\")\n" +
+	"\x11RotateKeysRequest\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"~\n" +
+	"\x12RotateKeysResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\bR\x04last\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12*\n" +
+	"\x04part\x18\x04 \x01(\v2\x16.weft.v1.RotateKeyPartR\x04part\"\x13\n" +
+	"\x11RotateKeyQuestion\"3\n" +
+	"\rRotateKeyPart\x12\x10\n" +
+	"\x03old\x18\x01 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x02 \x01(\fR\x03newB7Z5github.com/weftfabric/weft/wire/weftpb/weft/v1;weftv1b\x06proto3"
 
 var (
 	file_weft_v1_overlay_proto_rawDescOnce sync.Once
@@ -916,7 +1129,7 @@ func file_weft_v1_overlay_proto_rawDescGZIP() []byte {
 }
 
 var file_weft_v1_overlay_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_weft_v1_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_weft_v1_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_weft_v1_overlay_proto_goTypes = []any{
 	(TunnelHealth_State)(0),       // 0: weft.v1.TunnelHealth.State
 	(*WireGuardReport)(nil),       // 1: weft.v1.WireGuardReport
@@ -929,25 +1142,30 @@ var file_weft_v1_overlay_proto_goTypes = []any{
 	(*OverlayPathRequest)(nil),    // 8: weft.v1.OverlayPathRequest
 	(*OverlayPathResponse)(nil),   // 9: weft.v1.OverlayPathResponse
 	(*OverlayStep)(nil),           // 10: weft.v1.OverlayStep
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*RotateKeysRequest)(nil),     // 11: weft.v1.RotateKeysRequest
+	(*RotateKeysResponse)(nil),    // 12: weft.v1.RotateKeysResponse
+	(*RotateKeyQuestion)(nil),     // 13: weft.v1.RotateKeyQuestion
+	(*RotateKeyPart)(nil),         // 14: weft.v1.RotateKeyPart
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_weft_v1_overlay_proto_depIdxs = []int32{
-	11, // 0: weft.v1.WireGuardReport.key_since:type_name -> google.protobuf.Timestamp
+	15, // 0: weft.v1.WireGuardReport.key_since:type_name -> google.protobuf.Timestamp
 	2,  // 1: weft.v1.WireGuardReport.tunnels:type_name -> weft.v1.TunnelHealth
 	0,  // 2: weft.v1.TunnelHealth.state:type_name -> weft.v1.TunnelHealth.State
-	11, // 3: weft.v1.TunnelHealth.since:type_name -> google.protobuf.Timestamp
-	11, // 4: weft.v1.TunnelHealth.handshake:type_name -> google.protobuf.Timestamp
+	15, // 3: weft.v1.TunnelHealth.since:type_name -> google.protobuf.Timestamp
+	15, // 4: weft.v1.TunnelHealth.handshake:type_name -> google.protobuf.Timestamp
 	5,  // 5: weft.v1.OverlayResponse.nodes:type_name -> weft.v1.OverlayNode
 	6,  // 6: weft.v1.OverlayNode.tunnels:type_name -> weft.v1.OverlayTunnel
 	7,  // 7: weft.v1.OverlayNode.hops:type_name -> weft.v1.OverlayHop
 	2,  // 8: weft.v1.OverlayTunnel.health:type_name -> weft.v1.TunnelHealth
 	10, // 9: weft.v1.OverlayPathResponse.steps:type_name -> weft.v1.OverlayStep
 	2,  // 10: weft.v1.OverlayStep.health:type_name -> weft.v1.TunnelHealth
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 11: weft.v1.RotateKeysResponse.part:type_name -> weft.v1.RotateKeyPart
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_overlay_proto_init() }
@@ -961,7 +1179,7 @@ func file_weft_v1_overlay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_overlay_proto_rawDesc), len(file_weft_v1_overlay_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

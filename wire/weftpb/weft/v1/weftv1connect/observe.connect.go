@@ -48,6 +48,9 @@ const (
 	ObserveServiceFlowLogProcedure = "/weft.v1.ObserveService/FlowLog"
 	// ObserveServiceCutsProcedure is the fully-qualified name of the ObserveService's Cuts RPC.
 	ObserveServiceCutsProcedure = "/weft.v1.ObserveService/Cuts"
+	// ObserveServiceRotateKeysProcedure is the fully-qualified name of the ObserveService's RotateKeys
+	// RPC.
+	ObserveServiceRotateKeysProcedure = "/weft.v1.ObserveService/RotateKeys"
 	// PeerServiceHoldsProcedure is the fully-qualified name of the PeerService's Holds RPC.
 	PeerServiceHoldsProcedure = "/weft.v1.PeerService/Holds"
 	// PeerServiceRelayProcedure is the fully-qualified name of the PeerService's Relay RPC.
@@ -66,6 +69,8 @@ type ObserveServiceClient interface {
 	FlowLog(context.Context, *connect.Request[v1.FlowLogRequest]) (*connect.ServerStreamForClient[v1.FlowLogResponse], error)
 	// Cuts tells how many live connections a revision has cut.
 	Cuts(context.Context, *connect.Request[v1.CutsRequest]) (*connect.ServerStreamForClient[v1.CutsResponse], error)
+	// RotateKeys has nodes change their WireGuard keys, one after the other.
+	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest]) (*connect.ServerStreamForClient[v1.RotateKeysResponse], error)
 }
 
 // NewObserveServiceClient constructs a client for the weft.v1.ObserveService service. By default,
@@ -109,16 +114,23 @@ func NewObserveServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(observeServiceMethods.ByName("Cuts")),
 			connect.WithClientOptions(opts...),
 		),
+		rotateKeys: connect.NewClient[v1.RotateKeysRequest, v1.RotateKeysResponse](
+			httpClient,
+			baseURL+ObserveServiceRotateKeysProcedure,
+			connect.WithSchema(observeServiceMethods.ByName("RotateKeys")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // observeServiceClient implements ObserveServiceClient.
 type observeServiceClient struct {
-	inspect *connect.Client[v1.InspectRequest, v1.InspectResponse]
-	trace   *connect.Client[v1.TraceRequest, v1.TraceResponse]
-	hits    *connect.Client[v1.HitsRequest, v1.HitsResponse]
-	flowLog *connect.Client[v1.FlowLogRequest, v1.FlowLogResponse]
-	cuts    *connect.Client[v1.CutsRequest, v1.CutsResponse]
+	inspect    *connect.Client[v1.InspectRequest, v1.InspectResponse]
+	trace      *connect.Client[v1.TraceRequest, v1.TraceResponse]
+	hits       *connect.Client[v1.HitsRequest, v1.HitsResponse]
+	flowLog    *connect.Client[v1.FlowLogRequest, v1.FlowLogResponse]
+	cuts       *connect.Client[v1.CutsRequest, v1.CutsResponse]
+	rotateKeys *connect.Client[v1.RotateKeysRequest, v1.RotateKeysResponse]
 }
 
 // Inspect calls weft.v1.ObserveService.Inspect.
@@ -146,6 +158,11 @@ func (c *observeServiceClient) Cuts(ctx context.Context, req *connect.Request[v1
 	return c.cuts.CallServerStream(ctx, req)
 }
 
+// RotateKeys calls weft.v1.ObserveService.RotateKeys.
+func (c *observeServiceClient) RotateKeys(ctx context.Context, req *connect.Request[v1.RotateKeysRequest]) (*connect.ServerStreamForClient[v1.RotateKeysResponse], error) {
+	return c.rotateKeys.CallServerStream(ctx, req)
+}
+
 // ObserveServiceHandler is an implementation of the weft.v1.ObserveService service.
 type ObserveServiceHandler interface {
 	// Inspect reads what each node works on, and what its switch holds at that time.
@@ -158,6 +175,8 @@ type ObserveServiceHandler interface {
 	FlowLog(context.Context, *connect.Request[v1.FlowLogRequest], *connect.ServerStream[v1.FlowLogResponse]) error
 	// Cuts tells how many live connections a revision has cut.
 	Cuts(context.Context, *connect.Request[v1.CutsRequest], *connect.ServerStream[v1.CutsResponse]) error
+	// RotateKeys has nodes change their WireGuard keys, one after the other.
+	RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest], *connect.ServerStream[v1.RotateKeysResponse]) error
 }
 
 // NewObserveServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -197,6 +216,12 @@ func NewObserveServiceHandler(svc ObserveServiceHandler, opts ...connect.Handler
 		connect.WithSchema(observeServiceMethods.ByName("Cuts")),
 		connect.WithHandlerOptions(opts...),
 	)
+	observeServiceRotateKeysHandler := connect.NewServerStreamHandler(
+		ObserveServiceRotateKeysProcedure,
+		svc.RotateKeys,
+		connect.WithSchema(observeServiceMethods.ByName("RotateKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/weft.v1.ObserveService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ObserveServiceInspectProcedure:
@@ -209,6 +234,8 @@ func NewObserveServiceHandler(svc ObserveServiceHandler, opts ...connect.Handler
 			observeServiceFlowLogHandler.ServeHTTP(w, r)
 		case ObserveServiceCutsProcedure:
 			observeServiceCutsHandler.ServeHTTP(w, r)
+		case ObserveServiceRotateKeysProcedure:
+			observeServiceRotateKeysHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -236,6 +263,10 @@ func (UnimplementedObserveServiceHandler) FlowLog(context.Context, *connect.Requ
 
 func (UnimplementedObserveServiceHandler) Cuts(context.Context, *connect.Request[v1.CutsRequest], *connect.ServerStream[v1.CutsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.Cuts is not implemented"))
+}
+
+func (UnimplementedObserveServiceHandler) RotateKeys(context.Context, *connect.Request[v1.RotateKeysRequest], *connect.ServerStream[v1.RotateKeysResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.ObserveService.RotateKeys is not implemented"))
 }
 
 // PeerServiceClient is a client for the weft.v1.PeerService service.
