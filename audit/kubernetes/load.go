@@ -36,12 +36,13 @@ type loader struct {
 	objects  []object
 	skipped  map[string]int
 	places   map[string]int // in objects, by kind and name
+	budget   int
 }
 
 // Load decodes manifests. Objects in a list count as if they stood alone; of two objects with one name the later one
 // stands, as when the files are applied in order. Kinds that say nothing about policy are counted and skipped.
 func Load(sources []topology.Source) (*Cluster, topology.Problems) {
-	l := &loader{skipped: make(map[string]int), places: make(map[string]int)}
+	l := &loader{skipped: make(map[string]int), places: make(map[string]int), budget: maxValues}
 	for _, s := range sources {
 		l.parse(s)
 	}
@@ -52,7 +53,7 @@ func Load(sources []topology.Source) (*Cluster, topology.Problems) {
 
 // parse reads the documents of a source. A syntax error ends it.
 func (l *loader) parse(s topology.Source) {
-	r := reader{file: s.Name, problems: &l.problems}
+	r := reader{file: s.Name, problems: &l.problems, budget: &l.budget}
 	dec := yaml.NewDecoder(bytes.NewReader(s.Content))
 	for {
 		var n yaml.Node
@@ -122,7 +123,7 @@ func (l *loader) document(v value, apiVersion, kind string, depth int) {
 		o.namespace = cmp.Or(meta.field("namespace").text(), "default")
 		label = o.kind + " " + o.namespace + "/" + o.name
 	}
-	o.root.reader = &reader{file: v.file, subject: label, problems: &l.problems}
+	o.root.reader = &reader{file: v.file, subject: label, problems: &l.problems, budget: &l.budget}
 	if i, twice := l.places[label]; twice {
 		was := l.objects[i].origin()
 		o.root.problem(topology.SeverityWarning, o.root.line(), "takes the place of the one at %s:%d", was.File, was.Line)

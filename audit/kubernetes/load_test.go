@@ -1,9 +1,13 @@
 package kubernetes_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/weftfabric/weft/audit"
 	"github.com/weftfabric/weft/audit/kubernetes"
 	"github.com/weftfabric/weft/topology"
 )
@@ -148,4 +152,60 @@ func TestWorkloads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAliasesAreBounded: lists of aliases of lists of aliases end.
+func TestAliasesAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: List\nx0: &x0 {apiVersion: v1, kind: Service, metadata: {name: x}}\n")
+	for i := 1; i < 4; i++ {
+		fmt.Fprintf(&b, "x%d: &x%d {apiVersion: v1, kind: List, items: [%s]}\n", i, i, strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 2000))
+	}
+	b.WriteString("items: [*x3]\n")
+	_, problems := kubernetes.Load([]topology.Source{{Name: "m.yaml", Content: []byte(b.String())}})
+	if errs := problems.Errors(); len(errs) != 1 || !strings.Contains(errs[0].Message, "more than 20000000 values") {
+		t.Errorf("got %v", problems)
+	}
+}
+
+// FuzzLoad: whatever is read, nothing panics, and what is right can be asked about.
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob("../../examples/kubernetes/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(base + policy("ingress: [{ports: [{port: http}]}]") + cluster("x", "tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Pass, to: [{networks: [10.0.0.0/8]}]}]")))
+	f.Fuzz(func(t *testing.T, manifests []byte) {
+		c, problems := kubernetes.Load([]topology.Source{{Name: "m.yaml", Content: manifests}})
+		for _, p := range problems {
+			if p.Line < 1 || p.File == "" {
+				t.Errorf("a problem without a place: %v", p)
+			}
+		}
+		if len(problems.Errors()) > 0 || len(c.Workloads) > 40 || len(c.Policies) > 40 {
+			return
+		}
+		w, err := kubernetes.NewWorld(c, kubernetes.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kubernetes.ReachOf(w, audit.Question{}); err != nil {
+			t.Fatal(err)
+		}
+		kubernetes.FindingsOf(w)
+		if _, err := kubernetes.Prove(c, kubernetes.Options{}, c.Assertions); err != nil && !strings.Contains(err.Error(), "is not declared") {
+			t.Fatal(err)
+		}
+		d, err := kubernetes.DiffOf(c, c, kubernetes.Options{})
+		if err != nil || !d.IsEmpty() {
+			t.Fatalf("differs from itself: %+v, %v", d, err)
+		}
+	})
 }

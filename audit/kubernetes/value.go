@@ -17,7 +17,12 @@ type reader struct {
 	file     string
 	subject  string // "NetworkPolicy shop/web", which starts every message
 	problems *topology.Problems
+	budget   *int // how many values may still be looked at
 }
+
+// maxValues bounds the values that are looked at. Aliases count with all that they stand for, so that a few lines can't
+// keep a processor busy for hours.
+const maxValues = 20_000_000
 
 func (r *reader) problem(s topology.Severity, line int, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
@@ -37,6 +42,12 @@ type value struct {
 }
 
 func (r *reader) value(n *yaml.Node, path string) value {
+	if *r.budget--; *r.budget <= 0 {
+		if *r.budget == 0 {
+			r.problem(topology.SeverityError, n.Line, "more than %d values: audit the manifests in parts, and write aliases out", maxValues)
+		}
+		return value{reader: r, path: path}
+	}
 	for n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
