@@ -95,25 +95,37 @@ func (x *peerIndex) of(in Input, table fabric.NetworkID) peers {
 func newTable(t firewall.Table, e *Engine, p peers) *table {
 	out := &table{}
 	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
-		var rules []*firewall.Rule
-		for i := range t.Rules {
-			if r := &t.Rules[i]; r.Direction == d && r.Tier >= firewall.Platform && r.Tier <= firewall.Posture {
-				rules = append(rules, r)
-			}
-		}
-		sortRules(rules)
-		out.directions[d] = newRuleList(rules, e, p)
+		out.directions[d] = newRuleList(rulesOf(t, d), e, p, nil)
 	}
 	return out
 }
 
-func newRuleList(rules []*firewall.Rule, e *Engine, of peers) *ruleList {
+// rulesOf returns the rules of a direction as they are asked.
+func rulesOf(t firewall.Table, d firewall.Direction) []*firewall.Rule {
+	var rules []*firewall.Rule
+	for i := range t.Rules {
+		if r := &t.Rules[i]; r.Direction == d && r.Tier >= firewall.Platform && r.Tier <= firewall.Posture {
+			rules = append(rules, r)
+		}
+	}
+	sortRules(rules)
+	return rules
+}
+
+// newRuleList prepares rules; known are those that were prepared before, by their ids.
+func newRuleList(rules []*firewall.Rule, e *Engine, of peers, known map[firewall.RuleID]*prepared) *ruleList {
 	l := &ruleList{peers: of, groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32)}
 	for i, r := range rules {
-		p := prepared{rule: r, addresses: e.Atoms.setOfCIDRs(r.Peers.CIDRs)}
-		p.services[IPv4], p.services[IPv6] = ServicesOf(r.Services, IPv4), ServicesOf(r.Services, IPv6)
-		if !r.Peers.Any {
-			p.findPeers(e, of)
+		p := prepared{rule: r}
+		if old := known[r.ID]; old != nil && decidesAlike(old.rule, r) {
+			p = *old
+			p.rule = r
+		} else {
+			p.addresses = e.Atoms.setOfCIDRs(r.Peers.CIDRs)
+			p.services[IPv4], p.services[IPv6] = ServicesOf(r.Services, IPv4), ServicesOf(r.Services, IPv6)
+			if !r.Peers.Any {
+				p.findPeers(e, of)
+			}
 		}
 		l.rules = append(l.rules, p)
 		if r.Subject.Any {
