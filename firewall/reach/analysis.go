@@ -60,7 +60,7 @@ func (a *Analysis) Update(tables map[fabric.NetworkID]firewall.Table) (asked []P
 	}
 	a.in = in
 	e, n := a.engine, len(in.Classes)
-	e.pairs = make(map[pairKey][]Part) // a large one takes long to grow, and few of its pairs are asked again
+	e.pairs = make(map[pairKey][]Part)      // a large one takes long to grow, and few of its pairs are asked again
 	var changed [firewall.Egress + 1][]bool // by class
 	for d := range changed {
 		changed[d] = make([]bool, n)

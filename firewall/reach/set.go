@@ -54,7 +54,23 @@ func (s Set) Union(t Set) Set {
 	case len(t) == 0:
 		return s
 	}
-	return setOf(append(slices.Clone(s), t...))
+	out := make(Set, 0, len(s)+len(t))
+	for i, j := 0, 0; i < len(s) || j < len(t); {
+		var next Span
+		if j == len(t) || i < len(s) && s[i].First <= t[j].First {
+			next = s[i]
+			i++
+		} else {
+			next = t[j]
+			j++
+		}
+		if n := len(out); n > 0 && uint64(next.First) <= uint64(out[n-1].Last)+1 {
+			out[n-1].Last = max(out[n-1].Last, next.Last)
+			continue
+		}
+		out = append(out, next)
+	}
+	return out
 }
 
 // Intersect returns what is in both.

@@ -266,7 +266,8 @@ func (o outcome) allows() bool {
 
 // decide asks the rules of a group for all packets of a peer in a family at once, tier by tier.
 func (g *group) decide(e *Engine, f Family, peer int) outcome {
-	open, rest, out := append(e.scratch.open[:0], region{services: e.all[f]}), e.scratch.rest, e.scratch.out[:0]
+	open, rest, out := e.scratch.open[:0], e.scratch.rest, e.scratch.out[:0]
+	open = append(open, region{services: e.all[f]})
 	var passed []region
 	tier := firewall.Platform
 	for _, i := range g.rules {
