@@ -300,7 +300,7 @@ func (q *question) deliveredWrongly(s *state, decided bool, asked int) string {
 	o := &s.outs[0]
 	port := o.port
 	if port.from != variable(regPort) || port.shift != 0 || !port.known.And(num(0xffff)).IsZero() {
-		if k := s.know[regPort]; !without(num(0xffff), k.known).IsZero() || !s.is(&port, k.value, 32) {
+		if k := s.know.of(variable(regPort)); !without(num(0xffff), k.known).IsZero() || !s.is(&port, k.value, 32) {
 			return s.sent()
 		}
 	}
@@ -340,7 +340,7 @@ func (q *question) lift(s *state, f Finding) {
 		}
 		t := s.clone()
 		if !p.tunnel { // any member of the class stands for all: the state names one of them
-			t.know[regSrcID] = knowledge{num(uint64(src.identity)), ones(32)}
+			*t.know.change(variable(regSrcID)) = knowledge{num(uint64(src.identity)), ones(32)}
 		}
 		if q.v.liftFrom(t, src, p.f, f, targets...) {
 			return

@@ -326,6 +326,6 @@ func trackedCell(v variable) cell {
 // anything beside invalid.
 func (s *state) answers(v variable) {
 	for _, never := range []uint64{ctNew | ctEstablished, ctNew | ctReply, ctInvalid | ctNew, ctInvalid | ctEstablished, ctInvalid | ctRelated, ctInvalid | ctReply} {
-		s.except = append(s.except[:len(s.except):len(s.except)], cube{{v, num(never), num(never)}})
+		s.except.add(cube{{v, num(never), num(never)}})
 	}
 }

@@ -37,8 +37,8 @@ type cells [fieldCount]cell
 type state struct {
 	cells  *cells
 	shared bool // cells belongs to another state too
-	know   []knowledge
-	except []cube
+	know   beliefs
+	except exceptions
 	stack  []cell
 
 	frames  *frame
@@ -55,9 +55,6 @@ type state struct {
 	trouble string // what isn't modelled
 	stopped bool   // it reached the table where the run ends
 }
-
-// knowledge is what is known of a variable's bits.
-type knowledge struct{ value, known word }
 
 // frame is what is to be done when a list of actions ends.
 type frame struct {
@@ -100,7 +97,7 @@ type step struct {
 
 // newState returns the set of all packets.
 func newState() *state {
-	s := &state{cells: new(cells), know: make([]knowledge, fieldCount, fieldCount+6)}
+	s := &state{cells: new(cells), know: newBeliefs(fieldCount)}
 	for f := openflow.Field(1); int(f) < fieldCount; f++ {
 		if packetField(f) {
 			s.cells[f] = cell{from: variable(f)}
@@ -121,10 +118,10 @@ func packetField(f openflow.Field) bool {
 }
 
 func (s *state) clone() *state {
+	s.shared = true
+	s.know.own = 0
+	s.except.share()
 	t := *s
-	s.shared, t.shared = true, true
-	t.know = append(make([]knowledge, 0, len(s.know)+3), s.know...)
-	t.except = s.except[:len(s.except):len(s.except)]
 	t.outs = s.outs[:len(s.outs):len(s.outs)]
 	t.commits = s.commits[:len(s.commits):len(s.commits)]
 	t.lookups = s.lookups[:len(s.lookups):len(s.lookups)]
@@ -149,8 +146,7 @@ func (s *state) setNum(f openflow.Field, v uint64) { s.set(f, num(v)) }
 
 // fresh makes a variable of which nothing is known.
 func (s *state) fresh() variable {
-	s.know = append(s.know, knowledge{})
-	return variable(len(s.know) - 1)
+	return s.know.more()
 }
 
 // free makes a field hold anything.
@@ -165,7 +161,7 @@ func (s *state) read(c *cell) (value, known word) {
 	if c.from == 0 {
 		return c.value, c.known
 	}
-	k := &s.know[c.from]
+	k := s.know.of(c.from)
 	more := without(shift(k.known, -int(c.shift)), c.known)
 	return or(c.value, shift(k.value, -int(c.shift)).And(more)), or(c.known, more)
 }
@@ -200,7 +196,7 @@ func (s *state) test(c *cell, value, mask word) (truth, term) {
 
 // holds compares what is known with a term.
 func (s *state) holds(t *term) truth {
-	k := &s.know[t.v]
+	k := s.know.of(t.v)
 	if !xor(k.value, t.value).And(t.mask).And(k.known).IsZero() {
 		return no
 	}
@@ -226,33 +222,47 @@ func (s *state) holdsAll(c cube) truth {
 // assume keeps the packets of c. It reports false if none is left; packets may be none although it reports true.
 func (s *state) assume(c cube) bool {
 	for i := range c {
-		k, t := &s.know[c[i].v], &c[i]
+		t := &c[i]
+		k := s.know.of(t.v)
 		if !xor(k.value, t.value).And(t.mask).And(k.known).IsZero() {
 			return false
 		}
+		if without(t.mask, k.known).IsZero() {
+			continue
+		}
+		k = s.know.change(t.v)
 		k.value = or(k.value, without(t.value, k.known))
 		k.known = or(k.known, t.mask)
 	}
 	return s.settle()
 }
 
-// settle drops exceptions that can't hold any more. It reports false if one covers all.
+// settle reports false if an exception covers all. Exceptions that can't hold any more are dropped when they are many.
 func (s *state) settle() bool {
-	kept := s.except
-	copied := false
-	for i := range s.except {
-		h := s.holdsAll(s.except[i])
-		if h == yes {
+	dead := 0
+	for c := range s.except.all {
+		switch s.holdsAll(c) {
+		case yes:
 			return false
+		case no:
+			dead++
 		}
-		if h == no && !copied {
-			kept, copied = append(make([]cube, 0, len(s.except)), s.except[:i]...), true
-		} else if h == some && copied {
-			kept = append(kept, s.except[i])
+	}
+	if 2*dead > s.except.count {
+		s.compact()
+	}
+	return true
+}
+
+// compact drops the exceptions that can't hold any more.
+func (s *state) compact() {
+	var kept exceptions
+	for c := range s.except.all {
+		if s.holdsAll(c) != no {
+			kept.add(c)
 		}
 	}
 	s.except = kept
-	return true
 }
 
 // exclude drops the packets of c, of which some may be in s.
@@ -274,11 +284,11 @@ func (s *state) exclude(c cube) bool {
 		}
 	}
 	if only != nil {
-		if rest := without(only.mask, s.know[only.v].known); count(rest) == 1 {
+		if rest := without(only.mask, s.know.of(only.v).known); count(rest) == 1 {
 			return s.assume(cube{{only.v, xor(only.value, rest).And(rest), rest}})
 		}
 	}
-	s.except = append(s.except[:len(s.except):len(s.except)], c)
+	s.except.add(c)
 	return true
 }
 
@@ -303,24 +313,25 @@ func (s *state) search(budget *int) *state {
 	if *budget--; *budget < 0 || !s.settle() {
 		return nil
 	}
-	if len(s.except) == 0 {
+	if s.compact(); s.except.count == 0 {
 		return s
 	}
 	// The exception with the fewest free bits leaves the fewest choices.
-	best, bits := 0, 1<<30
-	for i, c := range s.except {
+	var best cube
+	bits := 1 << 30
+	for c := range s.except.all {
 		n := 0
 		for j := range c {
-			n += count(without(c[j].mask, s.know[c[j].v].known))
+			n += count(without(c[j].mask, s.know.of(c[j].v).known))
 		}
 		if n < bits {
-			best, bits = i, n
+			best, bits = c, n
 		}
 	}
 	// Disjoint parts of what is outside of the exception: the first bits as it says, the next one different.
 	inside := s.clone()
-	for _, t := range s.except[best] {
-		for rest := without(t.mask, s.know[t.v].known); !rest.IsZero(); {
+	for _, t := range best {
+		for rest := without(t.mask, s.know.of(t.v).known); !rest.IsZero(); {
 			bit := top(rest)
 			rest = without(rest, bit)
 			part := inside.clone()
@@ -329,7 +340,7 @@ func (s *state) search(budget *int) *state {
 					return r
 				}
 			}
-			k := &inside.know[t.v]
+			k := inside.know.change(t.v)
 			k.value, k.known = or(k.value, t.value.And(bit)), or(k.known, bit)
 		}
 	}
@@ -347,7 +358,7 @@ func (s *state) same(c *cells, f openflow.Field, v variable) bool {
 		return true
 	}
 	a, ka := s.read(&x)
-	k := s.know[v]
+	k := s.know.of(v)
 	return without(width, ka).IsZero() && without(width, k.known).IsZero() && xor(a, k.value).And(width).IsZero()
 }
 

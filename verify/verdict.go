@@ -87,7 +87,7 @@ func (v *verifier) verdict(p *verdictPair) {
 	for f, x := range map[openflow.Field]uint64{
 		regSrcID: uint64(p.src.id), regDstID: uint64(p.dst.id), regSrcNet: uint64(p.src.network), regDstNet: uint64(p.dst.network),
 	} {
-		s.know[f] = knowledge{num(x), ones(32)}
+		*s.know.change(variable(f)) = knowledge{num(x), ones(32)}
 	}
 	rules := v.allowed(p.direction, firewall.Endpoint{Network: p.src.network, Identity: p.src.id}, firewall.Endpoint{Network: p.dst.network, Identity: p.dst.id}, p.f)
 	first, behind, mark := tableEgress, tableIngress, openflow.Reg6
@@ -158,9 +158,9 @@ func (v *verifier) liftVerdict(s *state, p *verdictPair, f Finding) {
 					continue
 				}
 				t := s.clone()
-				t.know[regSrcID], t.know[openflow.TunID] = knowledge{num(uint64(id)), ones(32)}, knowledge{num(uint64(id)), ones(64)}
+				*t.know.change(variable(regSrcID)), *t.know.change(variable(openflow.TunID)) = knowledge{num(uint64(id)), ones(32)}, knowledge{num(uint64(id)), ones(64)}
 				if !tunnel {
-					t.know[openflow.TunID] = knowledge{}
+					*t.know.change(variable(openflow.TunID)) = knowledge{}
 				}
 				f.CT = []string{"trk,new"}
 				if !tunnel && p.src.network != p.dst.network {

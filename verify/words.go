@@ -204,7 +204,7 @@ func addrOf(v word, v6 bool) netip.Addr {
 func (s *state) packet() string {
 	usual := map[openflow.Field]uint64{openflow.IPTTL: 64, openflow.TCPSrc: 40000, openflow.UDPSrc: 40000, openflow.SCTPSrc: 40000}
 	value := func(f openflow.Field) word {
-		k := s.know[f]
+		k := s.know.of(variable(f))
 		if u, ok := usual[f]; ok && k.known.IsZero() {
 			return num(u)
 		}
@@ -213,7 +213,7 @@ func (s *state) packet() string {
 	ether, proto := value(openflow.EthType).Lo, value(openflow.IPProto).Lo
 	var ms []openflow.FieldMatch
 	for f := openflow.Field(1); int(f) < fieldCount; f++ {
-		tunnel := f >= openflow.TunID && f <= openflow.TunIPv6Dst && !s.know[f].known.IsZero()
+		tunnel := f >= openflow.TunID && f <= openflow.TunIPv6Dst && !s.know.of(variable(f)).known.IsZero()
 		if !tunnel && (!packetField(f) || !present(f, ether, proto, value(openflow.ICMPv6Type).Lo)) {
 			continue
 		}
@@ -277,7 +277,7 @@ func present(f openflow.Field, ether, proto, icmp6 uint64) bool {
 func (s *state) tracked() []string {
 	var out []string
 	for _, l := range s.lookups {
-		k := s.know[l.state]
+		k := s.know.of(l.state)
 		text := "trk"
 		for _, b := range []struct {
 			bit  uint64
