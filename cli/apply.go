@@ -62,11 +62,11 @@ changed the topology since you looked. --wait returns once every node's switch c
 		if err != nil {
 			return err
 		}
-		client, err := a.client(cmd)
+		client, err := a.dial(cmd)
 		if err != nil {
 			return err
 		}
-		res, err := call(cmd.Context(), a, client.Apply, &weftv1.ApplyRequest{
+		res, err := call(cmd.Context(), a, client.Intent.Apply, &weftv1.ApplyRequest{
 			Files: wireFiles(sources), DryRun: dryRun, Prune: prune.prune, ApplySet: prune.applySet, ExpectedRevision: revision,
 		})
 		if err != nil {
@@ -137,13 +137,14 @@ func (a *app) planCommand() *cobra.Command {
 		format   formatFlag
 		detailed bool
 		reach    bool
+		live     bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE",
 		Short: "Show what an apply would change, and on which nodes",
 		Long: `Show which objects an apply of the same files would add, change or remove, field by field, and which
-nodes would get a new plan, and which connections would be allowed that are not now, or no longer. Nothing is
-stored.
+nodes would get a new plan, which connections would be allowed that are not now, or no longer, and how many live
+ones would be cut. Nothing is stored.
 
 -o wide also lists the entries of each node's plan. With --detailed-exitcode the exit code is 4 when something
 would change, and 0 when nothing would.`,
@@ -156,6 +157,7 @@ would change, and 0 when nothing would.`,
 	prune.register(cmd)
 	format.register(cmd, output.Table, output.Wide, output.JSON, output.YAML)
 	cmd.Flags().BoolVar(&reach, "reach", true, "show the connections gained and lost; --reach=false leaves them out")
+	cmd.Flags().BoolVar(&live, "live", true, "ask the nodes how many live connections would be cut; --live=false doesn't")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 4 when something would change")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)
@@ -171,7 +173,7 @@ would change, and 0 when nothing would.`,
 			return err
 		}
 		res, err := call(cmd.Context(), a, client.Intent.Plan, &weftv1.PlanRequest{
-			Files: wireFiles(sources), Prune: prune.prune, ApplySet: prune.applySet,
+			Files: wireFiles(sources), Prune: prune.prune, ApplySet: prune.applySet, Live: live,
 		})
 		if err != nil {
 			return err

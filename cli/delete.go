@@ -55,7 +55,7 @@ valid.`,
 		if err != nil {
 			return err
 		}
-		client, err := a.client(cmd)
+		client, err := a.dial(cmd)
 		if err != nil {
 			return err
 		}
@@ -63,11 +63,11 @@ valid.`,
 			if dryRun || revision != 0 {
 				return usage(cmd, "--dry-run and --expect-revision don't work with nodes")
 			}
-			return a.deleteNodes(cmd, client, args[1:])
+			return a.deleteNodes(cmd, client.Intent, args[1:])
 		}
 		var keys []topology.Key
 		if len(args) > 0 {
-			keys, err = a.keysByName(cmd, client, args, tenant.chosen(a))
+			keys, err = a.keysByName(cmd, client.Intent, args, tenant.chosen(a))
 		} else {
 			keys, err = a.keysInFiles(cmd, files)
 		}
@@ -78,7 +78,7 @@ valid.`,
 		for _, k := range keys {
 			request.Keys = append(request.Keys, wireKey(k))
 		}
-		res, err := call(cmd.Context(), a, client.Delete, request)
+		res, err := call(cmd.Context(), a, client.Intent.Delete, request)
 		if err != nil {
 			return err
 		}

@@ -200,6 +200,10 @@ func (f *fakeController) Plan(_ context.Context, req *connect.Request[weftv1.Pla
 	res := &weftv1.PlanResponse{Revision: f.revision, Changes: changes, Problems: problems(found)}
 	if slices.ContainsFunc(changes, func(c *weftv1.Change) bool { return c.GetVerb() != weftv1.Change_VERB_UNCHANGED }) {
 		res.Nodes = []*weftv1.NodeChange{{Node: "n1", Added: []string{"network/1"}, Changed: []string{"rule/1/7"}}, {Node: "n2", Removed: []string{"route/1/10.0.1.5/32"}}}
+		if req.Msg.GetLive() {
+			res.Nodes[0].Live = &weftv1.LiveConnections{Cut: 3, Kept: 1}
+			res.Nodes[1].Live = &weftv1.LiveConnections{Unknown: "it is not connected"}
+		}
 	}
 	return connect.NewResponse(res), nil
 }

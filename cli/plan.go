@@ -111,6 +111,7 @@ func (a *app) showPlan(format output.Format, p planned) error {
 	a.writeChanges(p.plan.GetChanges())
 	fmt.Fprintln(a.Stdout)
 	a.writeNodeChanges(p.plan.GetNodes(), format == output.Wide)
+	a.writeLive(p.plan.GetNodes())
 	if err := a.writeReach(p); err != nil {
 		return err
 	}

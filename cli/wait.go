@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weftfabric/weft/wire/apiclient"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
-	"github.com/weftfabric/weft/wire/weftpb/weft/v1/weftv1connect"
 )
 
 // waitPeriod is the time between two looks at the nodes. A node acknowledges within some milliseconds.
@@ -23,7 +23,7 @@ type waitFlags struct {
 }
 
 func (f *waitFlags) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.wait, "wait", false, "return once every node's switch confirmed the change")
+	cmd.Flags().BoolVar(&f.wait, "wait", false, "return once every node's switch confirmed the change, and say how many live connections it cut")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", time.Minute, "how long --wait waits; then the exit code is 5")
 	complete(cmd, "timeout", cobra.NoFileCompletions)
 }
@@ -50,7 +50,7 @@ func laggards(nodes []*weftv1.NodeInfo) []lagging {
 }
 
 // run waits, if asked to, until every node enforces revision or what came after it.
-func (f *waitFlags) run(ctx context.Context, a *app, client weftv1connect.IntentServiceClient, revision uint64) error {
+func (f *waitFlags) run(ctx context.Context, a *app, client *apiclient.Client, revision uint64) error {
 	if !f.wait {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (f *waitFlags) run(ctx context.Context, a *app, client weftv1connect.Intent
 	defer progress.clear()
 	var late []lagging
 	for {
-		res, err := call(limited, a, client.ListNodes, &weftv1.ListNodesRequest{})
+		res, err := call(limited, a, client.Intent.ListNodes, &weftv1.ListNodesRequest{})
 		if err != nil && limited.Err() == nil {
 			return err
 		}
@@ -75,6 +75,7 @@ func (f *waitFlags) run(ctx context.Context, a *app, client weftv1connect.Intent
 				} else {
 					fmt.Fprintf(a.Stderr, "enforced on %s\n", count(len(res.GetNodes()), "node"))
 				}
+				a.reportCuts(ctx, client, res.GetNodes(), revision)
 				return nil
 			}
 			progress.show(fmt.Sprintf("waiting for %s of %d: %s", count(len(late), "node"), len(res.GetNodes()), names(late)))
