@@ -152,6 +152,10 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 	a.convergeWay(s)
 	a.convergeFlows(s, now)
 	a.convergeCuts(s)
+	if s.reportDue {
+		s.reportDue = false
+		a.wantReport()
+	}
 	return s.nextJob(now)
 }
 

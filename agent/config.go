@@ -149,6 +149,8 @@ const (
 	reportInterval    = 10 * time.Second
 	minBackoff        = 200 * time.Millisecond
 	maxBackoff        = 15 * time.Second
+	startTime         = time.Minute      // in which the controller may be starting too,
+	maxStartBackoff   = 2 * time.Second  // so that it is asked more often
 	jobCooldown       = time.Second      // before a job that succeeded may run again
 	deadLinkTime      = 60 * time.Second // after which the port of a link that is gone is removed
 	maxProblems       = 100              // in a report

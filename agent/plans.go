@@ -23,7 +23,7 @@ const (
 
 // controllerLoop announces the node and follows its plan, over and over.
 func (a *Agent) controllerLoop(ctx context.Context) {
-	backoff := minBackoff
+	backoff, started := minBackoff, time.Now()
 	for ctx.Err() == nil {
 		err := a.followPlan(ctx, func() { backoff = minBackoff })
 		if ctx.Err() != nil {
@@ -38,6 +38,9 @@ func (a *Agent) controllerLoop(ctx context.Context) {
 		case <-time.After(backoff/2 + rand.N(backoff/2)):
 		}
 		backoff = min(2*backoff, maxBackoff)
+		if time.Since(started) < startTime {
+			backoff = min(backoff, maxStartBackoff)
+		}
 	}
 }
 

@@ -82,7 +82,8 @@ func TestForeignInterface(t *testing.T) {
 		r.server.VSCtl(t, "set", "Interface", "plugged", `external-ids:attached-mac="02:00:00:00:00:99"`)
 		r.eventually("a refused interface", func() bool {
 			report, _, _ := r.controller.reported()
-			return strings.Contains(strings.Join(report.Problems, "\n"), "interface plugged is not bound: port acme/vm has the MAC address") && !forwards()
+			problems := strings.Join(report.Problems, "\n")
+			return strings.Contains(problems, "interface plugged is not bound: ") && strings.Contains(problems, "port acme/vm has the MAC address") && !forwards()
 		})
 		r.server.VSCtl(t, "--timeout=5", "--", "--if-exists", "del-port", "plugged")
 		r.eventually("an interface as it was", func() bool {

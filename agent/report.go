@@ -19,6 +19,9 @@ import (
 // wantReport asks for a report soon.
 func (a *Agent) wantReport() { signal(a.reports) }
 
+// reportPause follows each report, so that many changes in a row don't make many reports.
+const reportPause = 100 * time.Millisecond
+
 // reportLoop tells the controller what the node enforces: at once when that changes, and from time to time.
 func (a *Agent) reportLoop(ctx context.Context) {
 	ticker := time.NewTicker(reportInterval)
@@ -39,6 +42,11 @@ func (a *Agent) reportLoop(ctx context.Context) {
 			next = sent{} // the next one tells everything
 		}
 		last = next
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reportPause):
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +104,14 @@ func (r *rig) run() {
 		stopped = true
 		cancel()
 		for range parts {
-			if err := <-done; err != nil {
-				r.t.Error(err)
+			select {
+			case err := <-done:
+				if err != nil {
+					r.t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				stacks := make([]byte, 1<<20)
+				r.t.Fatalf("agent or driver don't stop:\n%s", stacks[:runtime.Stack(stacks, true)])
 			}
 		}
 		goleak.VerifyNone(r.t, leaks)
@@ -189,7 +196,11 @@ func namespace(t *testing.T) (name, path string) {
 
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second // a child of its may keep the output open
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}

@@ -45,6 +45,8 @@ type state struct {
 	// attachments are the records in the database by interface; damaged says why some can't be read.
 	attachments map[string]attachment
 	damaged     map[string]string
+	// reportDue says that the controller knows other attachments.
+	reportDue bool
 	// reserved are attachments on their way into the database, by interface.
 	reserved map[string]attachment
 	// leaving are the interfaces that are being unplugged: they have no flows any more.
@@ -134,6 +136,7 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 	s.flows.portsChanged(s.ovs.Interfaces, o.Interfaces)
 	s.ovs, s.ovsSeen, s.flows.dirty = o, true, true
 	s.ovsChanges++
+	before := s.attachments
 	s.attachments, s.damaged = map[string]attachment{}, map[string]string{}
 	failed := map[string]time.Time{}
 	for _, i := range o.Interfaces {
@@ -152,6 +155,7 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 		}
 	}
 	s.failedSince = failed
+	s.reportDue = s.reportDue || !maps.EqualFunc(before, s.attachments, attachment.equal)
 }
 
 // all returns the attachments of database and requests, in the order of their interfaces; a reservation comes

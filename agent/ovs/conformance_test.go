@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,8 +47,14 @@ func startDB(t *testing.T, server *ovstest.Server) *ovs.DB {
 	go func() { done <- db.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("the driver doesn't stop:\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
 		goleak.VerifyNone(t, leaks)
 	})

@@ -24,7 +24,10 @@ const (
 	joinTimeout    = 15 * time.Second
 	minJoinBackoff = time.Second
 	maxJoinBackoff = 30 * time.Second
-	renewRetry     = 10 * time.Minute
+
+	startTime       = time.Minute
+	maxStartBackoff = 2 * time.Second
+	renewRetry      = 10 * time.Minute
 	// usedTokenFile holds the id of the token that the node joined with; a token with another id makes it join anew.
 	usedTokenFile = "joined-with"
 	// notJoined begins the reason why a node that has not joined can't ask its controllers.
@@ -62,7 +65,8 @@ func (m Member) credentials(ctx context.Context, waiting func(error)) (*apiclien
 	case m.Token == "":
 		return nil, fmt.Errorf("this node has not joined yet (%s holds no certificate): start once with --token and a join token", m.Dir)
 	}
-	for backoff := minJoinBackoff; ; backoff = min(2*backoff, maxJoinBackoff) {
+	started := time.Now()
+	for backoff := minJoinBackoff; ; backoff = nextBackoff(backoff, time.Since(started)) {
 		got, err := m.join(ctx)
 		if err == nil {
 			return got, nil
@@ -78,6 +82,15 @@ func (m Member) credentials(ctx context.Context, waiting func(error)) (*apiclien
 		case <-time.After(backoff/2 + rand.N(backoff/2)):
 		}
 	}
+}
+
+// nextBackoff returns the pause after the next failure. Node and controller may have been started together: in the first
+// minute the pauses stay short.
+func nextBackoff(backoff, since time.Duration) time.Duration {
+	if since < startTime {
+		return min(2*backoff, maxStartBackoff)
+	}
+	return min(2*backoff, maxJoinBackoff)
 }
 
 // newToken reports whether there is a token that the node has not joined with.
