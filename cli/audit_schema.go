@@ -10,12 +10,14 @@ import (
 
 	"github.com/weftfabric/weft/audit"
 	"github.com/weftfabric/weft/audit/evidence"
+	"github.com/weftfabric/weft/audit/kubernetes"
 )
 
 // auditDocuments are the kinds of documents that the audit commands print.
 func auditDocuments() map[string]any {
 	all := audit.Documents()
 	all["Evidence"], all["EvidenceCheck"] = evidence.Manifest{}, bundleCheck{}
+	all["KubernetesReach"], all["KubernetesDiff"] = kubernetes.Reach{}, kubernetes.Diff{}
 	return all
 }
 
