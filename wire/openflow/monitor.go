@@ -17,7 +17,7 @@ const (
 )
 
 // MonitorFlows has the switch tell when flows change by another hand than this connection's: FlowChanges receives then. It
-// returns when the switch has agreed; Open vSwitch before 2.17 doesn't know it in OpenFlow 1.5.
+// returns when the switch has agreed; Open vSwitch 3.1 does, older ones may not know it in OpenFlow 1.5.
 func (c *Conn) MonitorFlows(ctx context.Context) error {
 	// struct ofp_flow_monitor_request: id(4) out_port(4) out_group(4) flags(2) table(1) command(1) match
 	req := be.AppendUint32(be.AppendUint32(be.AppendUint32(nil, 1), PortAny), anyGroup)
