@@ -211,11 +211,11 @@ func (a *Agent) sendFlowJob(s *state, j flowJob) {
 }
 
 // flowsFound takes over what a dump said.
-func (s *state) flowsFound(flows []ovs.Flow) {
+func (s *state) flowsFound(told dumped) {
 	f := &s.flows
-	f.found, f.dumpDue, f.unreadable, f.alien, f.foreign = make([]openflow.Flow, 0, len(flows)), false, nil, nil, nil
-	counts := make([]pipeline.FlowCount, 0, len(flows))
-	for _, fl := range flows {
+	f.found, f.dumpDue, f.unreadable, f.alien, f.foreign = make([]openflow.Flow, 0, len(told.flows)), false, nil, nil, nil
+	counts := make([]pipeline.FlowCount, 0, len(told.flows))
+	for _, fl := range told.flows {
 		if fl.Unreadable != "" && !dataplane.Ours(fl.Cookie) {
 			f.foreign = append(f.foreign, fl)
 			continue
@@ -234,7 +234,10 @@ func (s *state) flowsFound(flows []ovs.Flow) {
 	if n := s.refused.Load(); n > 0 {
 		s.flows.drops[pipeline.DropDHCPRefused.String()] = n
 	}
-	s.flows.questions = pipeline.Questions(counts)
+	if n := pipeline.TooLarge(told.meters); n > 0 {
+		s.flows.drops[pipeline.DropTooLarge.String()] = n
+	}
+	s.flows.questions = pipeline.Questions(counts, told.meters)
 	s.flows.dumped++
 }
 

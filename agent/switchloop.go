@@ -78,7 +78,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 		return err
 	}
 	changes := a.flowChanges(dialCtx, conn)
-	flows, err := dump(ctx, conn)
+	told, err := dump(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	}
 	connected()
 	a.takeStaleJob()
-	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, flows) }); err != nil {
+	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, told) }); err != nil {
 		return err
 	}
 	answering, stopAnswering := context.WithCancel(ctx)
@@ -133,13 +133,13 @@ func (a *Agent) takeStaleJob() {
 // runFlowJob does one job and tells the loop. An error means that the connection is of no use any more.
 func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 	if j.kind == dumpJob {
-		flows, err := dump(ctx, conn)
+		told, err := dump(ctx, conn)
 		if err != nil {
 			return err
 		}
 		return a.send(ctx, func(s *state) {
 			s.flows.busy = false
-			s.flowsFound(flows)
+			s.flowsFound(told)
 		})
 	}
 	jobCtx, cancel := context.WithTimeout(ctx, switchTimeout)
@@ -178,11 +178,21 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 	})
 }
 
-// dump reads the switch's flows, with a deadline.
-func dump(ctx context.Context, conn Flows) ([]ovs.Flow, error) {
+// dumped is what a switch holds, with its counters.
+type dumped struct {
+	flows  []ovs.Flow
+	meters []openflow.MeterStats
+}
+
+// dump reads what the switch holds, with a deadline.
+func dump(ctx context.Context, conn Flows) (out dumped, err error) {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
-	return conn.Dump(ctx)
+	if out.flows, err = conn.Dump(ctx); err != nil {
+		return out, err
+	}
+	out.meters, err = conn.MeterStats(ctx)
+	return out, err
 }
 
 // outcome is what became of a list of operations.
@@ -264,13 +274,13 @@ func (j flowJob) networksOf(ops []dataplane.Op) []fabric.NetworkID {
 }
 
 // switchConnected takes over what a new connection found.
-func (s *state) switchConnected(ports map[uint32]string, flows []ovs.Flow) {
+func (s *state) switchConnected(ports map[uint32]string, told dumped) {
 	s.flows.connected, s.flows.problem, s.flows.busy, s.flows.synced = true, "", false, false
 	s.flows.ports, s.flows.retryAt = ports, time.Time{}
 	s.flows.sessions++
 	s.flows.refused, s.flows.suspects = map[dataplane.Key]refusal{}, nil // another switch may take them
-	s.flowsFound(flows)
-	s.observeHits(flows, time.Now())
+	s.flowsFound(told)
+	s.observeHits(told.flows, time.Now())
 }
 
 // switchGone takes over that there is no connection. What the switch held stays in force there, unless it died.

@@ -32,6 +32,8 @@ type Counters interface {
 	DumpTable(ctx context.Context, table uint8) ([]ovs.Flow, error)
 	// EnsureMeters makes meters as they must be.
 	EnsureMeters(context.Context, []openflow.MeterDesc) error
+	// MeterStats returns the counters of all meters.
+	MeterStats(context.Context) ([]openflow.MeterStats, error)
 	// MeterDropped returns how many packets a meter has dropped.
 	MeterDropped(ctx context.Context, id uint32) (uint64, error)
 }

@@ -29,6 +29,18 @@ func (f *Flows) EnsureMeters(ctx context.Context, want []openflow.MeterDesc) err
 	return f.conn.Bundle(ctx, mods)
 }
 
+// MeterStats returns the counters of all meters.
+func (f *Flows) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
+	return f.conn.MeterStats(ctx)
+}
+
+// MeterStats implements the contract of Flows.MeterStats: the fake's meters see nothing.
+func (f *FakeFlows) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
+	f.sw.mu.Lock()
+	defer f.sw.mu.Unlock()
+	return nil, f.open(ctx)
+}
+
 // EnsureMeters implements the contract of Flows.EnsureMeters.
 func (f *FakeFlows) EnsureMeters(ctx context.Context, _ []openflow.MeterDesc) error {
 	f.sw.mu.Lock()

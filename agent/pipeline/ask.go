@@ -69,18 +69,27 @@ func askBase(o *flowsOf) {
 	}
 }
 
+// TooLarge counts the packets that were dropped because no tunnel carries them.
+func TooLarge(meters []openflow.MeterStats) (packets uint64) {
+	for _, m := range meters {
+		if m.ID >= largeMeter && m.ID < largeMeter+askers {
+			packets += m.Packets
+		}
+	}
+	return packets
+}
+
 // Questions counts, by what they are about, the packets that the switch has had for the agent, those that a meter kept
 // back included.
-func Questions(counts []FlowCount) map[string]uint64 {
+func Questions(counts []FlowCount, meters []openflow.MeterStats) map[string]uint64 {
 	out := make(map[string]uint64)
 	for _, fc := range counts {
-		switch c, ok := ParseCookie(fc.Cookie); {
-		case !ok || fc.Packets == 0:
-		case c.Kind == KindQuestion:
+		if c, ok := ParseCookie(fc.Cookie); ok && c.Kind == KindQuestion && fc.Packets > 0 {
 			out[PurposeDHCPv4] += fc.Packets
-		case c.Drop == DropTooLarge:
-			out[PurposeTooLarge] += fc.Packets
 		}
+	}
+	if n := TooLarge(meters); n > 0 {
+		out[PurposeTooLarge] = n
 	}
 	return out
 }

@@ -43,7 +43,7 @@ const (
 	DropUntracked
 	DropDHCPRefused // by the agent, in no table
 	DropPolicyIncomplete
-	DropTooLarge
+	DropTooLarge // counted by meters
 	DropPeerIdentity
 	lastReason
 )

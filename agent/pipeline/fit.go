@@ -19,7 +19,8 @@ func toFit(s Settings) []openflow.Action {
 }
 
 func fitBase(o *flowsOf) {
-	large := row{TableFit, 100, Cookie{Drop: DropTooLarge}, when(flags(flagTooLarge, flagTooLarge)), askAgent()}
-	o.flows = append(o.flows, large.flow())
+	// This row is no drop with a reason, because the switch counts packets of either size for both rows: it prepares both
+	// ways at once. The meters of table Ask count what was really too large.
+	o.add(TableFit, 100, when(flags(flagTooLarge, flagTooLarge)), askAgent()...)
 	o.add(TableFit, 0, nil, to(TableState))
 }

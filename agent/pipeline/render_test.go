@@ -30,25 +30,20 @@ func TestFlowsPerPort(t *testing.T) {
 	}
 }
 
-// goesNowhere reports whether a flow only counts its packets, and perhaps notes and copies them, or asks the agent.
+// goesNowhere reports whether a flow only counts its packets, and perhaps notes and copies them.
 func goesNowhere(f openflow.Flow) bool {
 	return !slices.ContainsFunc(f.Actions, func(a openflow.Action) bool {
 		switch a := a.(type) {
 		case openflow.Resubmit:
-			return a.Table != uint8(pipeline.TableTally) && (a.Table != uint8(pipeline.TableAsk) || !refuses(f))
+			return a.Table != uint8(pipeline.TableTally)
 		case openflow.Controller:
 			return string(a.Userdata) != pipeline.PurposeFlowLog
 		case openflow.SetField:
 			return a.Field != openflow.Reg6 && a.Field != openflow.Reg7
-		case openflow.Move:
-			return !refuses(f)
 		}
 		return true
 	})
 }
-
-// refuses reports whether a flow is the one that drops what is too large, and has its sender told.
-func refuses(f openflow.Flow) bool { return f.Table == uint8(pipeline.TableFit) && f.Priority > 0 }
 
 // TestRenderHolds checks what is true of all flows of any input.
 func TestRenderHolds(t *testing.T) {
