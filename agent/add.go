@@ -133,10 +133,10 @@ func (a *Agent) waitEnforced(ctx context.Context, name string) error {
 }
 
 // knowAttachments waits until the database has told what is attached: before that, an address in use looks free to an
-// agent that has just started.
+// agent that has just started. It waits for the bridge, too, where a database without one has just appeared.
 func (a *Agent) knowAttachments(ctx context.Context) error {
 	return a.waitFor(ctx, wait{For: "Open vSwitch's database to tell what is attached", Timeout: jobTimeout, Condition: func(s *state) (bool, error) {
-		return s.ovsSeen, nil
+		return s.ovsSeen && (s.ovsProblem != "" || s.bridgeReady && s.ovs.Bridge.Name != ""), nil
 	}})
 }
 

@@ -138,6 +138,7 @@ func (a *Agent) do(ctx context.Context, f func(*state)) error {
 func (a *Agent) converge(s *state, now time.Time) time.Duration {
 	if s.ovsSeen && s.ovsProblem == "" {
 		a.convergeBridge(s, now)
+		a.convergeLost(s, now)
 		a.convergeOrphans(s, now)
 		a.convergeDeletions(s, now)
 		a.convergeShields(s, now)

@@ -123,7 +123,8 @@ func (a *Agent) removeOrphan(ctx context.Context, l host.Link) error {
 	defer unlock()
 	used, err := ask(ctx, a, func(s *state) (bool, error) {
 		_, plugged := s.ovs.Interface(l.Name)
-		return plugged || s.deleting[l.Name], nil // what is being deleted needs nobody else
+		_, lost := s.lost[l.Name]
+		return plugged || lost || s.deleting[l.Name], nil // what is being deleted needs nobody else
 	})
 	if err != nil || used {
 		return err

@@ -118,6 +118,7 @@ func (s *state) problems() []string {
 	if s.ovsProblem != "" {
 		out = append(out, s.ovsProblem)
 	}
+	out = append(out, s.lostProblems()...)
 	if s.way.problem != "" {
 		out = append(out, s.way.problem)
 	}

@@ -45,6 +45,8 @@ type state struct {
 	// attachments are the records in the database by interface; damaged says why some can't be read.
 	attachments map[string]attachment
 	damaged     map[string]string
+	// lost are attachments that the database has lost, by interface, until they are plugged again.
+	lost map[string]attachment
 	// reportDue says that the controller knows other attachments.
 	reportDue bool
 	// reserved are attachments on their way into the database, by interface.
@@ -110,7 +112,7 @@ type state struct {
 func newState(node fabric.NodeName) *state {
 	return &state{
 		node: node, plan: plan.Node{Name: node}, attachments: map[string]attachment{}, damaged: map[string]string{},
-		reserved: map[string]attachment{}, leaving: map[string]bool{}, deleting: map[string]bool{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
+		lost: map[string]attachment{}, reserved: map[string]attachment{}, leaving: map[string]bool{}, deleting: map[string]bool{}, locked: map[string]*lockToken{}, flights: map[string]*flight{}, bindRefusals: map[string]bindRefusal{}, lastAddress: map[poolKey]netip.Addr{},
 		failedSince: map[string]time.Time{}, goneSince: map[string]time.Time{}, returning: map[leaseKey]bool{}, jobs: map[string]*job{},
 		controller: notConnected, flows: newFlowState(), hits: hits.NewBook(), cuts: newCutState(),
 	}
@@ -132,6 +134,10 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 	}
 	if s.ovs.Bridge.Name != "" && o.Bridge.Name == "" {
 		s.bridgeReady = false // somebody deleted it
+	}
+	if s.ovsSeen && o.Session != s.ovs.Session {
+		s.keepLost(o)
+		s.bridgeReady = false // it may be another database
 	}
 	s.flows.portsChanged(s.ovs.Interfaces, o.Interfaces)
 	s.ovs, s.ovsSeen, s.flows.dirty = o, true, true
@@ -155,13 +161,15 @@ func (s *state) setOVS(o ovs.State, now time.Time) {
 		}
 	}
 	s.failedSince = failed
+	s.forgetFound()
 	s.reportDue = s.reportDue || !maps.EqualFunc(before, s.attachments, attachment.equal)
 }
 
 // all returns the attachments of database and requests, in the order of their interfaces; a reservation comes
-// before the record that it is about to replace.
+// before the record that it is about to replace. What the database has lost is among them.
 func (s *state) all() []attachment {
-	merged := maps.Clone(s.attachments)
+	merged := maps.Clone(s.lost)
+	maps.Copy(merged, s.attachments)
 	maps.Copy(merged, s.reserved)
 	return slices.SortedFunc(maps.Values(merged), func(a, b attachment) int { return strings.Compare(a.Interface, b.Interface) })
 }

@@ -28,6 +28,7 @@ func (a *Agent) unplug(ctx context.Context, at attachment) error {
 	name := at.Interface
 	deleting, err := ask(ctx, a, func(s *state) (bool, error) {
 		s.leaving[name], s.flows.dirty = true, true
+		delete(s.lost, name)
 		return s.deleting[name], nil
 	})
 	if err != nil {

@@ -31,8 +31,9 @@ type Config struct {
 
 // DB is a connection to ovsdb-server that is made again when it is lost.
 type DB struct {
-	cfg     Config
-	updates chan State
+	cfg      Config
+	updates  chan State
+	sessions uint64 // of Run's goroutine
 
 	mu     sync.Mutex
 	client client.Client // nil while there is no connection
@@ -106,6 +107,7 @@ func (d *DB) session(ctx context.Context) (connected bool, err error) {
 	d.mu.Lock()
 	d.client = c
 	d.mu.Unlock()
+	d.sessions++
 	return true, d.follow(ctx, following{client: c, dirty: dirty, gone: gone})
 }
 
@@ -125,7 +127,9 @@ func (d *DB) follow(ctx context.Context, f following) error {
 		if err != nil {
 			return err
 		}
-		d.publish(r.state(d.cfg.Bridge))
+		s := r.state(d.cfg.Bridge)
+		s.Session = d.sessions
+		d.publish(s)
 		for changed := false; !changed; {
 			select {
 			case <-ctx.Done():

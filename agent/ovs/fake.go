@@ -45,6 +45,15 @@ func (f *Fake) Reconnect() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.away = nil
+	f.state.Session++
+	f.publish()
+}
+
+// Lose empties the database, as when its file is replaced while the server is down.
+func (f *Fake) Lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = State{Connected: true, Version: f.state.Version, Session: f.state.Session}
 	f.publish()
 }
 

@@ -16,6 +16,8 @@ type State struct {
 	// Connected says whether the rest is current; else Problem says why not, and the rest is empty.
 	Connected bool
 	Problem   string
+	// Session counts the connections: behind a new one there may be another database.
+	Session uint64
 	// Version is Open vSwitch's version, as vswitchd wrote it.
 	Version string
 	// Bridge is the integration bridge; its Name is empty while there is none.
