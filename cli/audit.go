@@ -59,6 +59,7 @@ what is looked at.`,
 		},
 	}
 	source.register(cmd)
+	source.kubernetes.register(cmd)
 	format.register(cmd, output.Table, output.JSON, output.CSV)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)
@@ -127,6 +128,7 @@ verdict.`,
 		Args: cobra.ExactArgs(3),
 	}
 	source.register(cmd)
+	source.kubernetes.register(cmd)
 	format.register(cmd, output.Text, output.JSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of, err := format.parse(cmd)

@@ -28,6 +28,7 @@ of declared workloads. The exit code doesn't depend on what is found.`,
 		Args: cobra.NoArgs,
 	}
 	source.register(cmd)
+	source.kubernetes.register(cmd)
 	format.register(cmd, output.Text, output.JSON, output.SARIF)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		of, err := format.parse(cmd)

@@ -31,6 +31,7 @@ meets. The exit code is 1 when an assertion is violated, could not be decided, o
 		Args: cobra.NoArgs,
 	}
 	source.register(cmd)
+	source.kubernetes.register(cmd)
 	cmd.Flags().StringArrayVar(&assertions, "assert", nil, "assertions to decide: a file or a directory; may be repeated")
 	format.register(cmd, output.Table, output.JSON, output.JUnit)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

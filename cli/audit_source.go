@@ -27,7 +27,6 @@ func (f *sourceFlags) register(cmd *cobra.Command) {
 	f.files.register(cmd, "audit files instead of the controller's state")
 	cmd.Flags().Uint64Var(&f.revision, "revision", 0, "audit the controller's state at a past revision")
 	complete(cmd, "revision", cobra.NoFileCompletions)
-	f.kubernetes.register(cmd)
 }
 
 // audited is what an audit starts from.

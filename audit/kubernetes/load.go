@@ -67,6 +67,9 @@ func (l *loader) parse(s topology.Source) {
 				line, _ = strconv.Atoi(m[1])
 				what = m[2]
 			}
+			if bytes.Contains(s.Content, []byte("{{")) {
+				what += " (templates must be rendered first)"
+			}
 			r.problem(topology.SeverityError, line, "not valid YAML: %s; the rest of the file was not read", what)
 			return
 		}
