@@ -89,7 +89,7 @@ func additiveFindings(r *Rule, list []reach.Fate, finding func(audit.FindingKind
 		if len(others) > 0 {
 			of = strings.Join(others, ", ")
 		}
-		out = append(out, finding(audit.Redundant, audit.LevelNote, r.Line, "%s: allows nothing that %s don't allow too", r.Name, of))
+		out = append(out, finding(audit.Redundant, audit.LevelNote, r.Line, "%s: allows nothing that isn't allowed by %s too", r.Name, of))
 	}
 	everyone := r.Everyone || slices.ContainsFunc(r.Peers, func(p Peer) bool {
 		return p.CIDR != nil && p.CIDR.Prefix.Bits() == 0 && len(p.CIDR.Except) == 0
