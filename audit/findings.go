@@ -50,6 +50,8 @@ const (
 	MatchesNobody FindingKind = "matches-nobody"
 	OverWide      FindingKind = "over-wide"
 	Unisolated    FindingKind = "unisolated"
+	Exposed       FindingKind = "exposed"
+	Unhit         FindingKind = "never-hit"
 	Undecided     FindingKind = "not-decided"
 )
 
@@ -68,14 +70,18 @@ func (k FindingKind) Explanation() string {
 		return "A rule allows everyone every protocol."
 	case Unisolated:
 		return "No FirewallPolicy governs a direction of a workload, and the posture allows."
+	case Exposed:
+		return "A rule lets addresses outside the fabric reach workloads."
+	case Unhit:
+		return "No connection has met a rule since the nodes began to count it."
 	case Undecided:
-		return "Policies tell too many label sets apart; declared and mentioned ones were looked at."
+		return "Something could not be looked at: policies tell too many label sets apart, or nodes told no counters."
 	}
 	return string(k)
 }
 
 // FindingKinds lists every kind, in order.
-var FindingKinds = []FindingKind{Shadowed, Redundant, Contradicting, MatchesNobody, OverWide, Unisolated, Undecided}
+var FindingKinds = []FindingKind{Shadowed, Redundant, Contradicting, MatchesNobody, OverWide, Unisolated, Exposed, Unhit, Undecided}
 
 // FindingsOf looks for findings, for every label set that policies can tell apart and for the outside of the fabric.
 func FindingsOf(intent *topology.Intent, workloads []Workload) (Findings, error) {
@@ -106,9 +112,8 @@ func FindingsOf(intent *topology.Intent, workloads []Workload) (Findings, error)
 	}
 	found = append(found, unmatched(intent, fates)...)
 	found = append(found, w.unisolated()...)
-	slices.SortFunc(found, func(a, b Finding) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Message, b.Message))
-	})
+	found = append(found, w.exposed()...)
+	slices.SortFunc(found, compareFindings)
 	return Findings{Header: header("Findings"), Findings: append([]Finding{}, found...)}, nil
 }
 
@@ -252,6 +257,99 @@ func (w *World) unisolated() []Finding {
 				}
 			}
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// exposed returns findings for rules that let addresses outside the fabric open connections to workloads that are there: one
+// for each rule that somebody wrote, with the classes that it opens. What only the posture opens is found as unisolated.
+func (w *World) exposed() []Finding {
+	outside := len(w.sides)
+	e := reach.NewEngine(reach.Input{Tables: w.Tables, Classes: append(slices.Clone(w.sides), reach.Class{Addresses: w.outside()}), Joined: w.joinedIDs})
+	type exposure struct {
+		rule     *firewall.Rule
+		classes  []string
+		services reach.Set
+		sources  reach.Set
+	}
+	byRule := make(map[firewall.RuleID]*exposure)
+	var order []firewall.RuleID
+	for to, c := range w.Classes {
+		if len(c.Workloads) == 0 {
+			continue
+		}
+		for _, p := range e.Between(outside, to) {
+			if !p.Allowed || p.Ingress == nil || !written(p.Ingress) {
+				continue
+			}
+			x := byRule[p.Ingress.ID]
+			if x == nil {
+				x = &exposure{rule: p.Ingress}
+				byRule[p.Ingress.ID] = x
+				order = append(order, p.Ingress.ID)
+			}
+			if n := len(x.classes); n == 0 || x.classes[n-1] != c.Name() {
+				x.classes = append(x.classes, c.Name())
+			}
+			x.services, x.sources = x.services.Union(p.Services), x.sources.Union(e.Addresses(outside, p.Family, p.Src))
+		}
+	}
+	var out []Finding
+	for _, id := range order {
+		x := byRule[id]
+		var services, sources []string
+		for _, s := range reach.Describe(x.services) {
+			services = append(services, s.String())
+		}
+		ranges := e.Atoms.Ranges(x.sources)
+		for _, r := range ranges[:min(len(ranges), maxSources)] {
+			sources = append(sources, r.String())
+		}
+		if more := len(ranges) - maxSources; more > 0 {
+			sources = append(sources, fmt.Sprintf("%d more ranges", more))
+		}
+		out = append(out, Finding{
+			Kind: Exposed, Level: LevelNote, File: x.rule.Origin.File, Line: x.rule.Origin.Line, Rule: ruleRef(x.rule),
+			Message: fmt.Sprintf("%s: lets addresses outside the fabric (%s) reach %s by %s, as soon as a way in exists", ruleRef(x.rule), strings.Join(sources, ", "), strings.Join(x.classes, ", "), strings.Join(services, " ")),
+		})
+	}
+	return out
+}
+
+// maxSources bounds the ranges that a message names.
+const maxSources = 4
+
+// outside returns the addresses that no network of the fabric has.
+func (w *World) outside() []reach.Range {
+	var inside []reach.Range
+	for _, n := range w.Intent.Networks() {
+		for _, s := range n.Spec.Subnets {
+			for _, p := range s.Prefixes() {
+				inside = append(inside, reach.RangeOf(p))
+			}
+		}
+	}
+	slices.SortFunc(inside, reach.Range.Compare)
+	var out []reach.Range
+	for _, r := range reach.Everywhere() {
+		open := true // r begins outside
+		for _, in := range inside {
+			if in.First.BitLen() != r.First.BitLen() || in.Last.Less(r.First) {
+				continue
+			}
+			if r.First.Less(in.First) {
+				out = append(out, reach.Range{First: r.First, Last: in.First.Prev()})
+			}
+			if next := in.Last.Next(); next.IsValid() {
+				r.First = next
+				continue
+			}
+			open = false
+			break
+		}
+		if open {
+			out = append(out, r)
 		}
 	}
 	return out

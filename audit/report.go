@@ -52,7 +52,7 @@ func ruleRef(r *firewall.Rule) *RuleRef {
 // RulesOf returns the rules by which a fabric with these objects and workloads decides, by their ids: those that switches
 // name.
 func RulesOf(intent *topology.Intent, workloads []Workload) (map[uint32]RuleRef, error) {
-	w, err := NewWorld(intent, workloads, nil)
+	w, err := NewWorld(intent, workloads, Mentioned(intent, workloads))
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,11 @@ func (r *RuleRef) String() string {
 	return r.Policy + " " + r.Rule
 }
 
+// isWritten reports whether somebody wrote the rule, which is no default and no posture then.
+func (r *RuleRef) isWritten() bool {
+	return r.File != "" && r.Tier != tierName(firewall.Posture) && r.Rule != "default"
+}
+
 // At returns "file:line", or "" for a rule that is written nowhere.
 func (r *RuleRef) At() string {
 	if r == nil || r.File == "" {
@@ -96,6 +101,11 @@ func tierName(t firewall.Tier) string {
 		return "posture"
 	}
 	return "unknown"
+}
+
+// RuleRefOf names a rule as a node tells of it.
+func RuleRefOf(id uint32, d firewall.Direction, o firewall.Origin) RuleRef {
+	return RuleRef{ID: id, Direction: directionName(d), Policy: o.Policy, Rule: o.Rule, File: o.File, Line: o.Line}
 }
 
 func directionName(d firewall.Direction) string {

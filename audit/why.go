@@ -36,9 +36,24 @@ type Explanation struct {
 	// Switches are what the nodes' switches say about the witness, in the order in which it passes them; none when they
 	// were not asked.
 	Switches []Crossing `json:"switches,omitempty"`
+	// Hits are how often nodes have seen the rules of the steps decide, when they were asked.
+	Hits []Hits `json:"hits,omitempty"`
 
 	FromNetwork fabric.NetworkRef `json:"-"`
 	ToNetwork   fabric.NetworkRef `json:"-"`
+}
+
+// Count adds what the counters say of the rules of the steps.
+func (x *Explanation) Count(c Counters) {
+	for _, s := range x.Steps {
+		if s.Rule == nil {
+			continue
+		}
+		if h, ok := c.rules[s.Rule.counted()]; ok {
+			h.Rule = *s.Rule
+			x.Hits = append(x.Hits, h)
+		}
+	}
 }
 
 // Crossing is what one node's switch would do with a packet.

@@ -120,7 +120,7 @@ matches. SERVICE is tcp/80, udp/53, sctp/7, icmp/8, icmp/3/4, icmpv6/128 or prot
 FROM and TO are named as for "weft audit reach". Where addresses make a difference, each decision is explained.
 
 Of the controller's present state the nodes' switches are asked too, what they would do with the packet that is shown:
-whether they drop it and why, or deliver it, and by which rules. Nothing is sent. The exit code doesn't depend on the
+whether they drop it and why, or deliver it, and by which rules, and how often those have decided. Nothing is sent. The exit code doesn't depend on the
 verdict.`,
 		Example: `  weft audit why acme/web-1 acme/db-1 tcp/5432
   weft audit why acme/prod:app=web acme/db-1 icmp/8 -f topology/ -o json
@@ -149,6 +149,14 @@ verdict.`,
 		if in.state != nil && source.revision == 0 {
 			if err := a.askSwitches(cmd, in, &why); err != nil {
 				fmt.Fprintf(a.Stderr, "the switches were not asked: %v\n", err)
+			}
+		}
+		switch c, ok, err := a.liveCounters(cmd, in, source); {
+		case err != nil:
+			fmt.Fprintf(a.Stderr, "the nodes were not asked for their counters: %v\n", err)
+		case ok:
+			for i := range why.Explanations {
+				why.Explanations[i].Count(c)
 			}
 		}
 		return a.print(of, why, func() error { return a.printWhy(why) })
@@ -194,7 +202,17 @@ func (a *app) printExplanation(x audit.Explanation, service string) error {
 	if err := a.printSteps(x.Steps); err != nil {
 		return err
 	}
-	return a.printCrossings(x)
+	if err := a.printCrossings(x); err != nil {
+		return err
+	}
+	for _, h := range x.Hits {
+		last := "never"
+		if h.Last != "" {
+			last = "last " + h.Last
+		}
+		fmt.Fprintf(a.Stdout, "counted: %s: %s, %s, on %s\n", &h.Rule, count(int(h.Connections), "connection"), last, count(h.Nodes, "node"))
+	}
+	return nil
 }
 
 // printCrossings prints what switches say, and whether policy says the same.

@@ -19,8 +19,9 @@ func (a *app) auditFindingsCommand() *cobra.Command {
 		Use:   "findings",
 		Short: "List rules that are shadowed, redundant, contradicting or too wide",
 		Long: `List what is questionable about the policies, with file and line: rules that never act, that change nothing, that
-contradict each other at one priority, that can match nobody, or that allow everyone everything; and workloads that no
-FirewallPolicy governs while the posture allows. Each label set that policies can tell apart is looked at, not only those
+contradict each other at one priority, that can match nobody, that allow everyone everything, or that let addresses
+outside the fabric in; and workloads that no FirewallPolicy governs while the posture allows. Of the controller's present
+state the nodes are asked for their counters, too: for rules that no connection has met. Each label set that policies can tell apart is looked at, not only those
 of declared workloads. The exit code doesn't depend on what is found.`,
 		Example: `  weft audit findings
   weft audit findings -f topology/ -o sarif > weft.sarif
@@ -59,6 +60,14 @@ func (a *app) findings(cmd *cobra.Command, source sourceFlags) (audit.Findings, 
 	found, err := audit.FindingsOf(in.intent, in.workloads)
 	if err != nil {
 		return audit.Findings{}, refused("%w", err)
+	}
+	switch c, ok, err := a.liveCounters(cmd, in, source); {
+	case err != nil:
+		fmt.Fprintf(a.Stderr, "the nodes were not asked for their counters: %v\n", err)
+	case ok:
+		if found, err = audit.NeverHit(in.intent, in.workloads, c, found); err != nil {
+			return audit.Findings{}, refused("%w", err)
+		}
 	}
 	return found, nil
 }

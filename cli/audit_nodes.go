@@ -31,7 +31,7 @@ func nodeEvidence(ctx context.Context, client weftv1connect.ObserveServiceClient
 	if err != nil {
 		return nil, "", err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // everything has been read
 	nodes := make(map[string]*nodeAnswer)
 	for stream.Receive() {
 		res := stream.Msg()

@@ -109,7 +109,7 @@ func (s *switches) readPorts(ctx context.Context, nodes ...string) error {
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // everything has been read
 	for stream.Receive() {
 		res := stream.Msg()
 		ports := s.ports[res.GetNode()]
@@ -153,7 +153,7 @@ func (s *switches) trace(ctx context.Context, at crossingAt) (audit.Crossing, er
 	if err != nil {
 		return c, err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // everything has been read
 	text := ""
 	for stream.Receive() {
 		text += stream.Msg().GetPart().GetText()

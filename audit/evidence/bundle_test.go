@@ -62,10 +62,9 @@ func TestSealAndOpen(t *testing.T) {
 	if b.Manifest.Question != "weft audit report" || len(b.Manifest.Files) != 3 {
 		t.Errorf("manifest %+v", b.Manifest)
 	}
-	if _, other := newKey(t, 2); true {
-		if _, err := evidence.Open(sealed, other); !errors.Is(err, evidence.ErrTampered) {
-			t.Errorf("with another key: %v", err)
-		}
+	_, other := newKey(t, 2)
+	if _, err := evidence.Open(sealed, other); !errors.Is(err, evidence.ErrTampered) {
+		t.Errorf("with another key: %v", err)
 	}
 }
 
@@ -74,12 +73,10 @@ func TestTampering(t *testing.T) {
 	key, public := newKey(t, 1)
 	sealed := seal(t, key)
 	for i := range sealed {
-		for _, flip := range []byte{0x01, 0x80} {
-			forged := bytes.Clone(sealed)
-			forged[i] ^= flip
-			if _, err := evidence.Open(forged, public); err == nil {
-				t.Fatalf("byte %d changed by %#x is not noticed", i, flip)
-			}
+		forged := bytes.Clone(sealed)
+		forged[i] ^= 1 << (i % 8)
+		if _, err := evidence.Open(forged, public); err == nil {
+			t.Fatalf("byte %d, changed from %#x to %#x, is not noticed", i, sealed[i], forged[i])
 		}
 	}
 	for name, forged := range map[string][]byte{
