@@ -27,8 +27,10 @@ type Agent struct {
 	jobs    chan flowJob
 	plans   chan savedPlan
 	reports chan struct{}
-	ways    chan struct{} // the way to others isn't as it has to be
-	refused atomic.Uint64 // questions of the switch that weren't answered
+	// rotation is held while the node changes its key.
+	rotation sync.Mutex
+	ways     chan struct{} // the way to others isn't as it has to be
+	refused  atomic.Uint64 // questions of the switch that weren't answered
 
 	countNow    chan struct{}
 	connections *flowlog.File // nil keeps no log
@@ -59,7 +61,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	s.refused, s.wireguardPort = &a.refused, a.cfg.WireGuardPort
 	a.loadPlan(s)
 	a.loadHits(s)
-	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.pathLoop} {
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.pathLoop, a.rotateLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)

@@ -26,6 +26,8 @@ func (a *Agent) Answer(ctx context.Context, q *weftv1.Question, send func(*weftv
 		return a.tellCuts(ctx, ask.Cuts.GetRevision(), send)
 	case *weftv1.Question_WouldCut:
 		return a.tellWouldCut(ctx, ask.WouldCut, send)
+	case *weftv1.Question_RotateKey:
+		return a.tellRotation(ctx, send)
 	}
 	return uplink.ErrUnknownQuestion
 }

@@ -45,7 +45,9 @@ type Config struct {
 	// WireGuardPort is the UDP port of the tunnels; 0 takes the fabric's. BehindNAT says that others can't reach it.
 	WireGuardPort uint16
 	BehindNAT     bool
-	Logger        *slog.Logger
+	// KeyLifetime is how old a WireGuard key gets; 0 keeps it until somebody asks for another.
+	KeyLifetime time.Duration
+	Logger      *slog.Logger
 }
 
 // Database is Open vSwitch's database; ovs.DB is one.
@@ -125,6 +127,7 @@ type Controller interface {
 // Calls are the controller's single questions.
 type Calls interface {
 	Register(context.Context, *weftv1.RegisterRequest) error
+	Announce(context.Context, *weftv1.RegisterRequest) (known bool, err error)
 	Report(context.Context, *weftv1.ReportRequest) error
 	LeaseBlock(context.Context, *weftv1.LeaseBlockRequest) (netip.Prefix, error)
 	ReleaseBlock(context.Context, *weftv1.ReleaseBlockRequest) error

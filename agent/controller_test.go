@@ -158,6 +158,10 @@ func (c *fakeController) Watch(ctx context.Context, have *weftv1.WatchPlanReques
 	}
 }
 
+func (c *fakeController) Announce(ctx context.Context, r *weftv1.RegisterRequest) (bool, error) {
+	return true, c.Register(ctx, r)
+}
+
 func (c *fakeController) Register(context.Context, *weftv1.RegisterRequest) error {
 	return c.change("Register", func() error { return nil })
 }

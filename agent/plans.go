@@ -48,9 +48,7 @@ func (a *Agent) controllerLoop(ctx context.Context) {
 func (a *Agent) followPlan(ctx context.Context, alive func()) error {
 	callCtx, cancel := context.WithTimeout(ctx, controllerTimeout)
 	defer cancel()
-	register := &weftv1.RegisterRequest{Vtep: a.cfg.VTEP.String(), Labels: a.cfg.Labels, Version: a.cfg.Version, Nat: a.cfg.BehindNAT}
-	register.Wireguard, register.WireguardNext = a.wireguardEnds()
-	if err := a.cfg.Controller.Register(callCtx, register); err != nil {
+	if err := a.cfg.Controller.Register(callCtx, a.registration()); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	have, err := ask(ctx, a, func(s *state) (*weftv1.WatchPlanRequest, error) {

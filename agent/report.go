@@ -66,7 +66,7 @@ func (a *Agent) sendReport(ctx context.Context, last sent, due bool) (sent, erro
 			return sent{}, errors.New(s.controller)
 		}
 		tunnels = s.way.want
-		return sent{s.flows.revision, s.report(a.cfg.Version)}, nil
+		return sent{s.enforced(), s.report(a.cfg.Version)}, nil
 	})
 	if err != nil {
 		return sent{}, err

@@ -19,6 +19,9 @@ type Overlay interface {
 	// Apply makes the way as it has to be; it stands once Apply returns nil.
 	Apply(context.Context, overlay.Want) error
 	PublicKeys() (current, next fabric.PublicKey)
+	// Announce makes the next key, unless there is one; Switch uses it.
+	Announce() error
+	Switch() error
 	Status() (overlay.Status, error)
 }
 
@@ -44,8 +47,10 @@ type way struct {
 	// standing is the version that was made last, and session that of the switch in which it was: a switch that restarts
 	// forgets the bridge's address, and a default route could lead tunnel packets past the way.
 	standing, session uint64
-	problem           string
-	tried             bool // in this run
+	// revision is the plan's whose way was standing last.
+	revision uint64
+	problem  string
+	tried    bool // in this run
 }
 
 // wayFrom tells whether a want may have changed.
@@ -66,6 +71,9 @@ func (s *state) setWay() {
 		s.way.want = want
 		s.way.version++
 	}
+	if s.way.standing == s.way.version {
+		s.way.revision = s.revision
+	}
 }
 
 // wayStands reports whether tunnel packets may leave: they are sent in the plain by intent, or the way is made.
@@ -74,6 +82,14 @@ func (s *state) wayStands() bool {
 		return true
 	}
 	return s.way.want.Encrypts() && s.way.standing == s.way.version && s.way.session == s.flows.sessions
+}
+
+// enforced returns the revision of the plan that the node acts on as a whole: flows and the way to others.
+func (s *state) enforced() uint64 {
+	if !s.way.want.Encrypts() {
+		return s.flows.revision
+	}
+	return min(s.flows.revision, s.way.revision)
 }
 
 // awaitsWay reports whether the flows of an earlier run may still be right, once the way has been tried.
@@ -158,6 +174,10 @@ func (a *Agent) makeWay(ctx context.Context) error {
 		if s.way.standing != now.version || s.way.session != now.session {
 			s.way.standing, s.way.session = now.version, now.session
 			s.flows.dirty = true
+		}
+		if s.way.version == now.version && s.way.revision != s.revision {
+			s.way.revision = s.revision
+			a.wantReport()
 		}
 	})
 	if problem != nil {

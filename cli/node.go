@@ -18,7 +18,7 @@ func (a *app) nodeCommand() *cobra.Command {
 	list.Example = strings.ReplaceAll(list.Example, "weft nodes", "weft node list")
 	cmd := &cobra.Command{
 		Use:   "node",
-		Short: "Drain nodes, take them out of the fabric",
+		Short: "Drain nodes, take them out of the fabric, change their keys",
 		Long: `Keep workloads away from a machine that is to go, and end its membership. "weft nodes" is short for "weft node list".
 
 A machine that just disappears keeps what it holds for the time that the Fabric's spec.reclaimHours says, and then frees
@@ -28,7 +28,7 @@ it; it stays a member and can come back.`,
   weft node delete n4`,
 	}
 	makeGroup(cmd)
-	cmd.AddCommand(list, a.nodeDrainCommand(false), a.nodeDrainCommand(true), a.nodeDeleteCommand())
+	cmd.AddCommand(list, a.nodeDrainCommand(false), a.nodeDrainCommand(true), a.nodeDeleteCommand(), a.nodeRotateCommand())
 	return cmd
 }
 

@@ -82,6 +82,17 @@ func (u *Uplink) Register(ctx context.Context, r *weftv1.RegisterRequest) error 
 	return err
 }
 
+// Announce announces the node with its next key. It reports whether all that are concerned know the key.
+func (u *Uplink) Announce(ctx context.Context, r *weftv1.RegisterRequest) (known bool, err error) {
+	resp, err := ask(ctx, u, func(ctx context.Context, n weftv1connect.NodeServiceClient) (*connect.Response[weftv1.RegisterResponse], error) {
+		return n.Register(ctx, connect.NewRequest(r))
+	})
+	if err != nil {
+		return false, err
+	}
+	return resp.Msg.GetKnown(), nil
+}
+
 // Report tells the node's state.
 func (u *Uplink) Report(ctx context.Context, r *weftv1.ReportRequest) error {
 	_, err := ask(ctx, u, func(ctx context.Context, n weftv1connect.NodeServiceClient) (*connect.Response[weftv1.ReportResponse], error) {

@@ -227,6 +227,7 @@ func (d *frames) forward(p packet) bool {
 		d.foreign.Add(1)
 	case !p.hop():
 		d.expired.Add(1)
+	case d.holder.keep(p):
 	default:
 		select {
 		case d.relay <- append([]byte(nil), p...):

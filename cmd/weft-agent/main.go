@@ -48,6 +48,7 @@ type options struct {
 	wireguardDevice            string
 	wireguardPort              uint16
 	behindNAT                  bool
+	keyLifetime                time.Duration
 	resync                     time.Duration
 }
 
@@ -89,6 +90,7 @@ forwarding.`,
 	f.Uint16Var(&o.wireguardPort, "wireguard-port", 0, "UDP port of WireGuard (default: what the fabric says)")
 	f.BoolVar(&o.behindNAT, "nat", false, "other nodes can't reach this one's address: it speaks to them first, and keeps that alive")
 	f.DurationVar(&o.resync, "resync", agent.DefaultResync, "about how often the switch's flows are compared with what they should be, besides whenever the switch tells that somebody changed some")
+	f.DurationVar(&o.keyLifetime, "key-lifetime", 30*24*time.Hour, "how old a WireGuard key gets; 0 never changes it")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -155,7 +157,7 @@ func run(ctx context.Context, s settings) error {
 		Dial:   func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch: dialer, Resync: s.resync,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
-		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT,
+		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT, KeyLifetime: s.keyLifetime,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
 	return together(ctx,
