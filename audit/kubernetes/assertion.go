@@ -33,6 +33,7 @@ type Who struct {
 
 // decodeAssertion reads an Assertion. Peers are written as in a NetworkPolicy, which has no namespace here.
 func decodeAssertion(doc object) Assertion {
+	doc.root.only(objectFields[:4]...)
 	spec := doc.root.field("spec")
 	if doc.apiVersion != audit.ReportVersion {
 		doc.root.field("apiVersion").fault("must be %s", audit.ReportVersion)

@@ -11,6 +11,7 @@ import (
 // BaselineAdminNetworkPolicy of v1alpha1, from which it came.
 func decodeClusterPolicy(doc object) Policy {
 	p := Policy{Kind: doc.kind, Name: doc.name, Origin: doc.origin(), Tier: firewall.Platform}
+	doc.root.only(objectFields...)
 	spec := doc.root.field("spec")
 	dialect := dialects[doc.kind]
 	spec.only(dialect.fields...)

@@ -23,6 +23,8 @@ const base = `
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: lone, namespace: c}, spec: {containers: [{name: c}]}, status: {podIP: 10.0.2.1}}
 ---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: t, namespace: c}, spec: {template: {metadata: {labels: {app: t}}, spec: {containers: [{name: c, ports: [{name: http, containerPort: 7070}]}]}}}}
+---
 {apiVersion: v1, kind: Pod, metadata: {name: agent, namespace: a, labels: {app: web}}, spec: {hostNetwork: true, containers: [{name: c}]}, status: {podIP: 192.168.0.7}}
 ---
 `
@@ -39,6 +41,7 @@ func cluster(name, spec string) string {
 
 const (
 	webA, dbA, webB, lone, agent = "a/Pod/web", "a/Pod/db", "b/Pod/web", "c/Pod/lone", "a/Pod/agent"
+	template                     = "c/Deployment/t"
 	far, far6                    = "203.0.113.9", "2001:db8::9"
 )
 
@@ -100,6 +103,14 @@ func TestCorners(t *testing.T) {
 		{"a range means pods by their addresses", policy(`ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24}}]}]`), webA, dbA, "any"},
 		{"and no others", policy(`ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24}}]}]`), webB, dbA, ""},
 		{"bits behind the length don't count", policy(`ingress: [{from: [{ipBlock: {cidr: 203.0.113.77/24}}]}]`), far, dbA, "any"},
+
+		{"a template: every address of a family", policy(`ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]`), template, dbA, "any"},
+		{"a template: with an exception", policy(`ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0, except: [192.0.2.0/24]}}]}]`), template, dbA, ""},
+		{"a template: some addresses", policy(`ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: 0.0.0.0/32}}]}]`), template, dbA, ""},
+		{"a template: denied by networks", cluster("x", `tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0, "::/0"]}]}]`), webA, template, ""},
+		{"a template: named egress to every address", policy(`egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: http}]}]`), dbA, template, "TCP 7070"},
+		{"the same, of others", policy(`egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: http}]}]`), dbA, webB, ""},
+		{"a template: outside is whole", policy(`ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0, except: [192.0.2.0/24]}}]}]`), "0.0.0.1", dbA, "any"},
 
 		{"host network: not selected", strings.ReplaceAll(policy(`ingress: []`), "app: db", "app: web"), dbA, agent, "any"},
 		{"host network: no pod peer", policy(`ingress: [{from: [{podSelector: {}}]}]`), agent, dbA, ""},

@@ -26,6 +26,7 @@ func TestProblems(t *testing.T) {
 		{"a template", "a: 1\n---\n{{- if .Values.on }}\nkind: Pod\n", "not valid YAML"},
 		{"no name", "apiVersion: v1\nkind: Pod\n", "m.yaml:1: Pod has no name"},
 		{"unknown field", np("  ingres: []\n"), `m.yaml:6: NetworkPolicy a/p: spec has an unknown field "ingres"`},
+		{"unknown field of the object", strings.Replace(np(""), "spec:", "sepc:", 1), `m.yaml:4: NetworkPolicy a/p: the object has an unknown field "sepc"`},
 		{"unknown field below", np("  ingress:\n  - from:\n    - podselector: {}\n"), `m.yaml:8: NetworkPolicy a/p: spec.ingress[0].from[0] has an unknown field "podselector"`},
 		{"old version", "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\n", "m.yaml:1: NetworkPolicy of extensions/v1beta1 is not known: write NetworkPolicy of networking.k8s.io/v1"},
 		{"policy type", np("  policyTypes: [ingress]\n"), `m.yaml:6: NetworkPolicy a/p: spec.policyTypes has "ingress": write Ingress or Egress`},
@@ -81,7 +82,7 @@ func TestWarnings(t *testing.T) {
 		got = append(got, p.Message)
 	}
 	const nothing = "skipped: no object of Kubernetes, because it has no apiVersion or no kind|"
-	want := nothing + nothing + "CiliumNetworkPolicy of cilium.io/v2 is skipped: it may change who can reach whom|NetworkPolicy a/p: takes the place of the one at m.yaml:24"
+	want := nothing + nothing + "CiliumNetworkPolicy of cilium.io/v2 is skipped: it may change who can reach whom|NetworkPolicy a/p: takes the place of the one at m.yaml:26"
 	if strings.Join(got, "|") != want {
 		t.Errorf("got %q", got)
 	}

@@ -20,9 +20,13 @@ var directionFields = []struct {
 	{firewall.Egress, "egress", "to", "Egress"},
 }
 
+// objectFields are the fields of every object.
+var objectFields = []string{"apiVersion", "kind", "metadata", "spec", "status"}
+
 // decodeNetworkPolicy reads a NetworkPolicy of networking.k8s.io/v1 with the defaults that an API server fills in.
 func decodeNetworkPolicy(doc object) Policy {
 	p := Policy{Kind: doc.kind, Namespace: doc.namespace, Name: doc.name, Origin: doc.origin(), Tier: firewall.Tenant}
+	doc.root.only(objectFields...)
 	spec := doc.root.field("spec")
 	spec.only("podSelector", "policyTypes", "ingress", "egress")
 	p.Subject = Pods{Namespace: doc.namespace, Labels: spec.field("podSelector").selector()}

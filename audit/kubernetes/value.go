@@ -117,14 +117,18 @@ func (v value) entries() func(yield func(*yaml.Node, *yaml.Node) bool) {
 // only reports the fields that are not among names, and those given twice.
 func (v value) only(names ...string) {
 	seen := make(map[string]bool)
+	path := v.path
+	if path == "" {
+		path = "the object"
+	}
 	for key := range v.entries() {
 		switch {
 		case key.ShortTag() == "!!merge":
-			v.problem(topology.SeverityError, key.Line, "%s has a merge key (<<): write the fields out", v.path)
+			v.problem(topology.SeverityError, key.Line, "%s has a merge key (<<): write the fields out", path)
 		case !slices.Contains(names, key.Value):
-			v.problem(topology.SeverityError, key.Line, "%s has an unknown field %q: the fields here are %s", v.path, key.Value, strings.Join(names, ", "))
+			v.problem(topology.SeverityError, key.Line, "%s has an unknown field %q: the fields here are %s", path, key.Value, strings.Join(names, ", "))
 		case seen[key.Value]:
-			v.problem(topology.SeverityError, key.Line, "%s has the field %q twice: remove one", v.path, key.Value)
+			v.problem(topology.SeverityError, key.Line, "%s has the field %q twice: remove one", path, key.Value)
 		}
 		seen[key.Value] = true
 	}
