@@ -77,6 +77,8 @@ type Flows interface {
 	Forget(context.Context, []openflow.Connections) error
 	// Changes tells when somebody else changes flows. The error says that the switch can't tell.
 	Changes(context.Context) (<-chan struct{}, error)
+	// RestorePorts clears what others have set about ports of the fabric, and tells what that was.
+	RestorePorts(ctx context.Context, ours func(name string) bool) ([]string, error)
 	// PortChanges waits for ports of the switch to change. It fails once the connection has ended.
 	PortChanges(context.Context) ([]openflow.PortChange, error)
 	Questions

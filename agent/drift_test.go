@@ -67,6 +67,18 @@ func TestDrift(t *testing.T) {
 			return strings.Contains(strings.Join(report.GetProblems(), "\n"), tt.says)
 		})
 	}
+	port := ""
+	for line := range strings.Lines(r.server.VSCtl(t, "list-ports", "br-int")) {
+		if strings.HasPrefix(line, "weft") && !strings.HasPrefix(line, "weft-") {
+			port = strings.TrimSpace(line)
+		}
+	}
+	r.server.OFCtl(t, "mod-port", "br-int", port, "no-forward")
+	r.eventually("the port forwards again", func() bool { return !strings.Contains(r.server.OFCtl(t, "show", "br-int"), "NO_FWD") })
+	r.eventually("that is told", func() bool {
+		report, _, _ := r.controller.reported()
+		return strings.Contains(strings.Join(report.GetProblems(), "\n"), "somebody else set no-forward of port ")
+	})
 	r.server.OFCtl(t, "add-flow", "br-int", "table=0,priority=1,udp,actions=drop")
 	r.server.OFCtl(t, "add-flow", "br-int", "table=0,priority=1,dl_type=0x1234,actions=learn(table=77,priority=3)")
 	r.server.OFCtl(t, "add-flow", "br-int", "table=250,priority=1,udp,actions=drop") // nobody gets there

@@ -41,8 +41,9 @@ func (a *Agent) resync() time.Duration {
 	return DefaultResync
 }
 
-// watchFlows has the flows compared when that is due, until the connection ends.
-func (a *Agent) watchFlows(ctx context.Context, changes <-chan struct{}) {
+// watchFlows has the flows compared when that is due, until the connection ends, and looks after the ports.
+func (a *Agent) watchFlows(ctx context.Context, conn Flows, changes <-chan struct{}) {
+	a.restorePorts(ctx, conn)
 	periodic := time.NewTimer(jitter(a.resync()))
 	defer periodic.Stop()
 	look := time.NewTimer(0)
@@ -62,11 +63,42 @@ func (a *Agent) watchFlows(ctx context.Context, changes <-chan struct{}) {
 			}
 			due = due.Add(lookPause)
 		case <-periodic.C:
+			a.restorePorts(ctx, conn)
 		}
 		periodic.Reset(jitter(a.resync()))
 		if a.send(ctx, func(s *state) { s.flows.dumpDue = true }) != nil {
 			return
 		}
+	}
+}
+
+// restorePorts clears what somebody has set over OpenFlow about ports of the fabric. A failure ends the connection, or is
+// tried again with the next comparison.
+func (a *Agent) restorePorts(ctx context.Context, conn Flows) {
+	ours, err := ask(ctx, a, func(s *state) (map[string]bool, error) {
+		out := map[string]bool{tunnelPort: true}
+		for name := range s.attachments {
+			out[name] = true
+		}
+		return out, nil
+	})
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
+	defer cancel()
+	cleared, err := conn.RestorePorts(ctx, func(name string) bool { return ours[name] })
+	if err != nil && ctx.Err() == nil {
+		a.cfg.Logger.Warn("what somebody has set about ports can't be cleared", "error", err)
+	}
+	if len(cleared) == 0 {
+		return
+	}
+	for _, c := range cleared {
+		a.cfg.Logger.Warn("somebody else has set something about a port: cleared", "what", c)
+	}
+	if a.send(ctx, func(s *state) { s.drift.NotePorts(time.Now(), cleared) }) == nil {
+		a.wantReport()
 	}
 }
 

@@ -93,7 +93,7 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	answering, stopAnswering := context.WithCancel(ctx)
 	var answers sync.WaitGroup
 	answers.Go(func() { a.answerQuestions(answering, conn) })
-	answers.Go(func() { a.watchFlows(answering, changes) })
+	answers.Go(func() { a.watchFlows(answering, conn, changes) })
 	answers.Go(func() { a.followPorts(answering, conn) })
 	answers.Go(func() { a.countLoop(answering, conn) })
 	defer answers.Wait()
@@ -118,6 +118,9 @@ func (a *Agent) followPorts(ctx context.Context, conn Flows) {
 		changes, err := conn.PortChanges(ctx)
 		if err != nil || a.send(ctx, func(s *state) { s.portsTold(changes) }) != nil {
 			return
+		}
+		if slices.ContainsFunc(changes, func(c openflow.PortChange) bool { return c.Settings.String() != "" }) {
+			a.restorePorts(ctx, conn)
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	Added                    // one with the fabric's cookie is none of the fabric's
 	Replaced                 // one of somebody else stands in its place
 	Foreign                  // one of somebody else stands in a table of the fabric
+	Port                     // no flow: something was set about a port
 )
 
 // String says what somebody else did.
@@ -34,6 +35,8 @@ func (k Kind) String() string {
 		return "replaced"
 	case Foreign:
 		return "added"
+	case Port:
+		return "set"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

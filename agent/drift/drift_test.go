@@ -89,6 +89,9 @@ func TestJournal(t *testing.T) {
 	j.Confirm(at.Add(time.Minute))
 	tell(2*time.Minute, "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC")
 	tell(time.Hour)
+	j.NotePorts(at.Add(time.Minute), []string{"no-forward of port 3 (p3)"})
+	tell(11*time.Minute-1, "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC",
+		"somebody else set no-forward of port 3 (p3) at 12:01:00.000 UTC; repaired at 12:01:00.000 UTC")
 	foreign := []drift.Difference{{Kind: drift.Foreign, Flow: "x"}, {Kind: drift.Foreign, Flow: "y"}}
 	if fresh := j.SetForeign(at, foreign); len(fresh) != 2 {
 		t.Errorf("%v", fresh)
@@ -107,7 +110,7 @@ func TestJournal(t *testing.T) {
 	j.Note(at.Add(2*time.Hour), []drift.Difference{{Kind: drift.Changed, Flow: "f2", Has: "f3"}})
 	tell(2*time.Hour, "somebody else deleted 1000 flows at 13:00:00.000 UTC: 0 and others; being repaired",
 		"somebody else changed a flow at 14:00:00.000 UTC: f2; found was f3; being repaired")
-	if j.Seen != 1003 {
+	if j.Seen != 1004 {
 		t.Errorf("%d seen", j.Seen)
 	}
 }

@@ -27,7 +27,9 @@ type Event struct {
 // String says it to people.
 func (e Event) String() string {
 	text := fmt.Sprintf("somebody else %s a flow at %s: %s", e.Kind, clock(e.First), e.Flow)
-	if e.Flows > 1 {
+	if e.Kind == Port {
+		text = fmt.Sprintf("somebody else set %s at %s", e.Flow, clock(e.First))
+	} else if e.Flows > 1 {
 		text = fmt.Sprintf("somebody else %s %d flows at %s: %s and others", e.Kind, e.Flows, clock(e.First), e.Flow)
 	} else if e.Has != "" {
 		text += "; found was " + e.Has
@@ -66,16 +68,30 @@ func (j *Journal) Note(now time.Time, all []Difference) {
 			n = 1
 		}
 		all = all[n:]
-		e := Event{Difference: d, Flows: n, First: now}
-		if i := slices.IndexFunc(j.events, func(e Event) bool { return e.Kind == d.Kind && e.Flow == d.Flow && e.Flows == n }); i >= 0 {
-			e.First, e.Times = j.events[i].First, j.events[i].Times
-			j.events = slices.Delete(j.events, i, i+1)
-		}
-		e.Last, e.Times = now, e.Times+1
-		j.events = append(j.events, e)
-		if len(j.events) > maxEvents {
-			j.events = slices.Delete(j.events, 0, 1)
-		}
+		j.remember(now, Event{Difference: d, Flows: n})
+	}
+}
+
+// NotePorts takes up what was set about ports, and was cleared.
+func (j *Journal) NotePorts(now time.Time, cleared []string) {
+	for _, c := range cleared {
+		j.Seen++
+		j.Repaired++
+		j.remember(now, Event{Difference: Difference{Kind: Port, Flow: c}, Flows: 1, Repaired: now})
+	}
+}
+
+// remember adds an event, or counts it when it is remembered.
+func (j *Journal) remember(now time.Time, e Event) {
+	e.First = now
+	if i := slices.IndexFunc(j.events, func(o Event) bool { return o.Kind == e.Kind && o.Flow == e.Flow && o.Flows == e.Flows }); i >= 0 {
+		e.First, e.Times = j.events[i].First, j.events[i].Times
+		j.events = slices.Delete(j.events, i, i+1)
+	}
+	e.Last, e.Times = now, e.Times+1
+	j.events = append(j.events, e)
+	if len(j.events) > maxEvents {
+		j.events = slices.Delete(j.events, 0, 1)
 	}
 }
 

@@ -63,7 +63,8 @@ func (c *cursor) port() (PortDesc, error) {
 	copy(p.MAC[:], body.take(6))
 	body.skip(2)
 	p.Name = strings.TrimRight(string(body.take(portNameLen)), "\x00")
-	p.Up = body.u32()&portConfigDown == 0
+	config := body.u32()
+	p.Up, p.Settings = config&portConfigDown == 0, PortSettings(config)
 	p.Up = body.u32()&portStateDown == 0 && p.Up
 	return p, body.err()
 }

@@ -140,6 +140,8 @@ type PortDesc struct {
 	Name   string
 	MAC    fabric.MAC
 	Up     bool // administratively, and its link
+	// Settings are what was set about the port over OpenFlow.
+	Settings PortSettings
 }
 
 // Port flags (OpenFlow 1.5.1, section 7.2.1).
