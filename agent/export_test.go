@@ -31,3 +31,11 @@ func (a *Agent) Cuts(ctx context.Context) (n uint64) {
 	})
 	return n
 }
+
+// CutsFinished reports whether all live connections follow the policy.
+func (a *Agent) CutsFinished(ctx context.Context) bool {
+	done, _ := ask(ctx, a, func(s *state) (bool, error) {
+		return s.settled() && s.cuts.finished == s.flows.revision && s.flows.revision == s.revision, nil
+	})
+	return done
+}

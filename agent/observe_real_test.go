@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -357,4 +358,116 @@ func TestPolicyCutsLiveConnections(t *testing.T) {
 	if err := <-stays; err != nil {
 		t.Errorf("a connection that stays allowed: %v", err)
 	}
+}
+
+// TestCutsAreWhatDecideDenies opens connections to many ports, and changes policy at random: what the tracker holds
+// afterwards is what it held before and Decide allows.
+func TestCutsAreWhatDecideDenies(t *testing.T) {
+	o := newObserved(t)
+	var ports []uint16
+	for p := uint16(1000); p < 1020; p++ {
+		ports = append(ports, p)
+	}
+	o.listen(ports...)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	live := map[uint16]net.Conn{}
+	for round := range 4 {
+		o.rules() // the posture allows
+		for _, p := range ports {
+			if live[p] == nil {
+				live[p] = o.mustDial(p)
+			}
+		}
+		var rules []firewall.Rule
+		for i := range 1 + r.IntN(6) {
+			rule := tcpRule(firewall.RuleID(100+10*round+i), []firewall.Action{firewall.Allow, firewall.Deny}[r.IntN(2)], ports[0]+uint16(r.IntN(15)))
+			rule.Services[0].Ports.Last += uint16(r.IntN(8))
+			rules = append(rules, rule)
+		}
+		o.rules(rules...)
+		table := map[fabric.NetworkID]firewall.Table{1: o.controller.tables[0]}
+		allowed := func(port uint16) bool {
+			end := func(a netip.Addr) firewall.Endpoint {
+				return firewall.Endpoint{Network: 1, Identity: 0x101, Addr: a} // rules and posture are for all
+			}
+			return firewall.Decide(table, firewall.Packet{Src: end(o.clientAddr), Dst: end(o.serverAddr), Protocol: firewall.TCP, DstPort: port}).Allowed
+		}
+		want := []uint16{}
+		for _, p := range ports {
+			if allowed(p) {
+				want = append(want, p)
+			}
+		}
+		held := func() []uint16 {
+			out := []uint16{}
+			all, err := o.cfg.Tracker.Connections(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range all {
+				if c.Protocol == uint8(firewall.TCP) {
+					out = append(out, c.DstPort)
+				}
+			}
+			slices.Sort(out)
+			return slices.Compact(out)
+		}
+		o.eventually("connections that follow the policy", func() bool { return o.agent.CutsFinished(t.Context()) && len(held()) <= len(want) })
+		if got := held(); !slices.Equal(got, want) {
+			t.Fatalf("round %d: of %v are left %v, want %v; rules %+v", round, ports, got, want, rules)
+		}
+		for _, p := range ports {
+			if !allowed(p) {
+				_ = live[p].Close()
+				live[p] = nil
+			} else if err := echo(live[p], 2*time.Second); err != nil {
+				t.Fatalf("round %d: the connection to %d is allowed: %v", round, p, err)
+			}
+		}
+	}
+}
+
+// TestFloodIsLimited: a flood of denied packets costs what the limits let through, and the log says how many it left out.
+func TestFloodIsLimited(t *testing.T) {
+	o := newObserved(t)
+	deny := tcpRule(70, firewall.Deny, 1)
+	deny.Services, deny.Log = []firewall.Service{{Protocol: firewall.UDP}}, true
+	o.rules(deny)
+	const packets = 3000
+	within(t, o.client, func() error {
+		c, err := net.ListenPacket("udp4", ":0")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		for i := range packets {
+			to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(o.serverAddr, uint16(1+i)))
+			if _, err := c.WriteTo([]byte("x"), to); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var counted, written, limited uint64 // some packets may be lost before the switch has them
+	o.eventually("each packet written or told as limited", func() bool {
+		if err := o.agent.FreshHits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		counted, written, limited = o.agent.HitsOf(t.Context())[70].Hits, 0, 0
+		for _, r := range o.records() {
+			if r.Verdict != "" {
+				written++
+			}
+			for _, n := range r.Limited {
+				limited += n
+			}
+		}
+		return counted > packets/3 && written+limited == counted
+	})
+	if written < 100 || written > 600 {
+		t.Errorf("%d records of %d packets", written, counted)
+	}
+	t.Logf("%d counted, %d written, %d limited", counted, written, limited)
 }

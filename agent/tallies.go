@@ -76,7 +76,10 @@ func (s *state) observeHits(flows []ovs.Flow, now time.Time) {
 
 // countLoop reads the counts of a connection's switch until the connection ends.
 func (a *Agent) countLoop(ctx context.Context, conn Flows) {
-	var dropped uint64 // of the meter, when it was read last
+	dropped, err := conn.MeterDropped(ctx, pipeline.LogMeter) // when it was read last
+	if err != nil {
+		a.cfg.Logger.Debug("read the meter of the flow log", "error", err)
+	}
 	for {
 		asked := false
 		select {
@@ -92,9 +95,9 @@ func (a *Agent) countLoop(ctx context.Context, conn Flows) {
 			}
 			continue
 		}
+		dropped = a.noteLimited(ctx, conn, dropped)
 		if !asked {
 			a.saveHits(ctx)
-			dropped = a.noteLimited(ctx, conn, dropped)
 		}
 	}
 }
