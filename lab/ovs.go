@@ -37,7 +37,18 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if _, err := command(ctx, "ovsdb-tool", "create", filepath.Join(dir, "conf.db"), ovsSchema); err != nil {
+	if err := r.createDatabase(ctx, n); err != nil {
+		return err
+	}
+	if err := r.startSwitch(ctx, n); err != nil {
+		return err
+	}
+	return n.makeUnderlayBridge(ctx, mtu)
+}
+
+// createDatabase makes the node's database and starts its server.
+func (r *Record) createDatabase(ctx context.Context, n Node) error {
+	if _, err := command(ctx, "ovsdb-tool", "create", n.databaseFile(), ovsSchema); err != nil {
 		return fmt.Errorf("make the database of Open vSwitch: %w", err)
 	}
 	if err := r.startDatabase(ctx, n); err != nil {
@@ -48,17 +59,20 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 		return err
 	}
 	// What ovs-ctl writes on a real node.
-	if _, err := n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "ovs_version="+version,
-		"external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name)); err != nil {
-		return err
-	}
-	if err := r.startSwitch(ctx, n); err != nil {
-		return err
-	}
+	_, err = n.vsctl(ctx, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", "ovs_version="+version,
+		"external_ids:system-id="+string(n.Name), "external_ids:hostname="+string(n.Name))
+	return err
+}
+
+// databaseFile is where ovsdb-server keeps the node's database.
+func (n Node) databaseFile() string { return filepath.Join(n.OVSDir(), "conf.db") }
+
+// makeUnderlayBridge makes the bridge br-ul unless it is there, and gives it the node's tunnel address.
+func (n Node) makeUnderlayBridge(ctx context.Context, mtu int) error {
 	// ovs-vsctl returns when the switch has done it.
 	if _, err := n.vsctl(ctx, "--timeout=20",
-		"add-br", "br-ul", "--", "set", "bridge", "br-ul", "datapath_type=netdev", "fail_mode=standalone",
-		"--", "add-port", "br-ul", "eth0", "--", "set", "interface", "br-ul", fmt.Sprintf("mtu_request=%d", mtu)); err != nil {
+		"--may-exist", "add-br", "br-ul", "--", "set", "bridge", "br-ul", "datapath_type=netdev", "fail_mode=standalone",
+		"--", "--may-exist", "add-port", "br-ul", "eth0", "--", "set", "interface", "br-ul", fmt.Sprintf("mtu_request=%d", mtu)); err != nil {
 		return err
 	}
 	return n.addressUnderlay(ctx)
@@ -82,7 +96,7 @@ func (r *Record) startDatabase(ctx context.Context, n Node) error {
 		return err
 	}
 	p, err := r.start(spec{name: string(n.Name) + "/ovsdb-server", namespace: n.Namespace, env: n.ovsEnv(), args: []string{
-		"ovsdb-server", filepath.Join(n.OVSDir(), "conf.db"), "--remote=p" + n.OVSDB(), "--unixctl=" + filepath.Join(n.OVSDir(), "ovsdb-server.ctl"), "-vconsole:warn"}})
+		"ovsdb-server", n.databaseFile(), "--remote=p" + n.OVSDB(), "--unixctl=" + filepath.Join(n.OVSDir(), "ovsdb-server.ctl"), "-vconsole:warn"}})
 	if err != nil {
 		return err
 	}
