@@ -1,0 +1,90 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
+)
+
+// Two nodes lose sight of each other, and both see a third, which takes over; when the way heals, it is used again.
+func TestRelayTakesOver(t *testing.T) {
+	r, topo := testLab(t, "testdata/mesh")
+	wantPredicted(t, r, topo.Intent)
+	a, b := r.Nodes[1], r.Nodes[2]
+	all, err := r.Paths(topo.Intent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &killer{t: t, lab: r, paths: slices.DeleteFunc(all, func(p Path) bool { return p.From.Node != string(b.Name) || p.To.Node != string(a.Name) || !p.Ping })}
+	if len(k.paths) == 0 {
+		t.Fatal("there is no traffic between the two nodes")
+	}
+	k.under(t, func() {})
+	wantSteps(t, r, a, b, 1)
+
+	s, err := r.StartSteady(t.Context(), k.paths, DefaultRates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.more(t, s)
+	if err := r.separate(t, "add", a, b); err != nil {
+		t.Fatal(err)
+	}
+	cut := time.Now()
+	// Answers that were on the wire still come in for a moment.
+	wantSteps(t, r, a, b, 2)
+	took := k.firstAnswers(t, s, cut)
+	t.Logf("traffic goes on over the relay after %v", took.Round(time.Millisecond))
+	k.more(t, s)
+
+	if err := r.separate(t, "del", a, b); err != nil {
+		t.Fatal(err)
+	}
+	wantSteps(t, r, a, b, 1)
+	k.more(t, s)
+	results, err := s.Stop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, res := range results {
+		if res.Stream.Breaks > 0 {
+			t.Errorf("the established connection to %s broke: %s", res.Path.Address, res.Stream.Why)
+		}
+		t.Logf("%s to %s: longest time without an answer %v", res.Path.From.Ref(), res.Path.Address, res.Gap().Round(time.Millisecond))
+	}
+}
+
+// separate makes, or takes back, that two nodes don't reach each other's underlay addresses.
+func (r *Record) separate(t *testing.T, verb string, a, b Node) error {
+	t.Helper()
+	return runIP(t.Context(),
+		fmt.Sprintf("-n %s route %s blackhole %s/32", a.Namespace, verb, b.VTEP),
+		fmt.Sprintf("-n %s route %s blackhole %s/32", b.Namespace, verb, a.VTEP))
+}
+
+// wantSteps waits until the way between two nodes is so many tunnels long.
+func wantSteps(t *testing.T, r *Record, a, b Node, want int) {
+	t.Helper()
+	client, err := r.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		res, err := client.Intent.OverlayPath(t.Context(), connect.NewRequest(&weftv1.OverlayPathRequest{From: string(a.Name), To: string(b.Name)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Msg.GetSteps()) == want && res.Msg.GetProblem() == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the way from %s to %s is %v, want %d steps", a.Name, b.Name, res.Msg, want)
+		}
+	}
+}
