@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -25,13 +26,17 @@ type AssertionSpec struct {
 	// From and To select workloads; absent means all. Absent parts of an entry mean any.
 	From []topology.WorkloadPeer `json:"from,omitzero"`
 	To   []topology.WorkloadPeer `json:"to,omitzero"`
+	// FromAddresses and ToAddresses are addresses outside the fabric, beside the workloads that From and To select, or
+	// instead of workloads.
+	FromAddresses []netip.Prefix `json:"fromAddresses,omitzero"`
+	ToAddresses   []netip.Prefix `json:"toAddresses,omitzero"`
 	// Ports and ICMP list services; without both, every packet counts.
 	Ports []topology.PortRange `json:"ports,omitzero"`
 	ICMP  []topology.ICMPType  `json:"icmp,omitzero"`
 	// Max is how many declared workloads may reach each destination: maxExposure only.
 	Max *uint32 `json:"max,omitzero"`
-	// Workloads says for whom it must hold: every label set that may ever be there, or declared workloads alone. Never
-	// and only default to every; always and maxExposure are about declared ones.
+	// Workloads says for whom it must hold: every label set that may ever be there, or workloads alone that are there. Never
+	// and only default to every, always and maxExposure to those that are there.
 	Workloads Scope `json:"workloads,omitzero"`
 }
 
@@ -106,14 +111,22 @@ func (a Assertion) check(doc *topology.Document, intent *topology.Intent) topolo
 	if (s.Max != nil) != (s.Type == MaxExposure) {
 		fault("spec.max", "goes with type maxExposure, which needs it")
 	}
-	switch {
-	case s.Workloads != "" && s.Workloads != Every && s.Workloads != Declared:
+	if s.Workloads != "" && s.Workloads != Every && s.Workloads != Declared {
 		fault("spec.workloads", "%q is unknown: write every or declared", s.Workloads)
-	case s.Workloads == Every && (s.Type == Always || s.Type == MaxExposure):
-		fault("spec.workloads", "can't be every with type %s: it is about declared workloads", s.Type)
 	}
-	if s.Type == Only && len(s.From) == 0 {
+	if s.Type == Only && len(s.From)+len(s.FromAddresses) == 0 {
 		fault("spec.from", "is missing: only needs those who may")
+	}
+	outside := outsideOf(intent)
+	for path, list := range map[string][]netip.Prefix{"spec.fromAddresses": s.FromAddresses, "spec.toAddresses": s.ToAddresses} {
+		for _, p := range list {
+			switch {
+			case !p.IsValid() || p != p.Masked():
+				fault(path, "has %s, which is no address range, or has host bits set", p)
+			case len(within(outside, []netip.Prefix{p})) == 0:
+				fault(path, "has %s, which is all the fabric's own: select its workloads", p)
+			}
+		}
 	}
 	ignored := intent.Settings().IgnoredLabels
 	for path, list := range map[string][]topology.WorkloadPeer{"spec.from": s.From, "spec.to": s.To} {

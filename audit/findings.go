@@ -266,7 +266,7 @@ func (w *World) unisolated() []Finding {
 // for each rule that somebody wrote, with the classes that it opens. What only the posture opens is found as unisolated.
 func (w *World) exposed() []Finding {
 	outside := len(w.sides)
-	e := reach.NewEngine(reach.Input{Tables: w.Tables, Classes: append(slices.Clone(w.sides), reach.Class{Addresses: w.outside()}), Joined: w.joinedIDs})
+	e := reach.NewEngine(reach.Input{Tables: w.Tables, Classes: append(slices.Clone(w.sides), reach.Class{Addresses: outsideOf(w.Intent)}), Joined: w.joinedIDs})
 	type exposure struct {
 		rule     *firewall.Rule
 		classes  []string
@@ -319,38 +319,3 @@ func (w *World) exposed() []Finding {
 
 // maxSources bounds the ranges that a message names.
 const maxSources = 4
-
-// outside returns the addresses that no network of the fabric has.
-func (w *World) outside() []reach.Range {
-	var inside []reach.Range
-	for _, n := range w.Intent.Networks() {
-		for _, s := range n.Spec.Subnets {
-			for _, p := range s.Prefixes() {
-				inside = append(inside, reach.RangeOf(p))
-			}
-		}
-	}
-	slices.SortFunc(inside, reach.Range.Compare)
-	var out []reach.Range
-	for _, r := range reach.Everywhere() {
-		open := true // r begins outside
-		for _, in := range inside {
-			if in.First.BitLen() != r.First.BitLen() || in.Last.Less(r.First) {
-				continue
-			}
-			if r.First.Less(in.First) {
-				out = append(out, reach.Range{First: r.First, Last: in.First.Prev()})
-			}
-			if next := in.Last.Next(); next.IsValid() {
-				r.First = next
-				continue
-			}
-			open = false
-			break
-		}
-		if open {
-			out = append(out, r)
-		}
-	}
-	return out
-}

@@ -86,11 +86,13 @@ func prove(intent *topology.Intent, workloads []Workload, a Assertion) (Proof, e
 			imagined = append(imagined, classes...)
 		}
 	}
+	j := &judge{spec: a.Spec, fromOutside: -1, toOutside: -1}
+	imagined = j.addOutside(intent, imagined, len(classesOf(intent, workloads)))
 	w, err := NewWorld(intent, workloads, imagined)
 	if err != nil {
 		return Proof{}, err
 	}
-	j := &judge{World: w, spec: a.Spec}
+	j.World = w
 	p := Proof{
 		Name: a.Metadata.Name, Type: a.Spec.Type, Description: a.Spec.Description, File: a.origin.File, Line: a.origin.Line,
 		Workloads: a.Spec.Workloads, Classes: len(w.Classes), Verdict: Proved,
@@ -104,6 +106,8 @@ func prove(intent *topology.Intent, workloads []Workload, a Assertion) (Proof, e
 		j.pairs(&p)
 	}
 	switch reason := j.emptiness(); {
+	case p.Verdict != Violated && j.beyondModel() != "":
+		p.Verdict, p.Reason = NotModelled, j.beyondModel()
 	case p.Verdict == Violated, p.Verdict == NotDecided:
 	case len(tooMany) > 0:
 		p.Verdict = NotDecided
@@ -119,18 +123,66 @@ type judge struct {
 	*World
 	spec     AssertionSpec
 	services [reach.IPv6 + 1]reach.Set
+	// fromOutside and toOutside are the classes of addresses outside the fabric; negative for none.
+	fromOutside, toOutside int
+}
+
+// addOutside appends the addresses outside the fabric that the assertion is about; those of only are all but the ones that
+// may. first is the place of the first of the classes.
+func (j *judge) addOutside(intent *topology.Intent, classes []Class, first int) []Class {
+	outside := outsideOf(intent)
+	if len(j.spec.FromAddresses) > 0 {
+		j.fromOutside = first + len(classes)
+		addresses := within(outside, j.spec.FromAddresses)
+		if j.spec.Type == Only {
+			addresses = without(outside, j.spec.FromAddresses)
+		}
+		classes = append(classes, Class{Outside: true, Addresses: addresses})
+	}
+	if len(j.spec.ToAddresses) > 0 {
+		j.toOutside = first + len(classes)
+		classes = append(classes, Class{Outside: true, Addresses: within(outside, j.spec.ToAddresses)})
+	}
+	return classes
+}
+
+// beyondModel says why an assertion that policy doesn't violate can't be said to hold.
+func (j *judge) beyondModel() string {
+	outside := j.fromOutside >= 0 || j.toOutside >= 0
+	switch {
+	case outside && j.spec.Type == Always:
+		return "policy allows it, but there is no way in or out of the fabric that is modelled"
+	case outside && j.spec.Type == MaxExposure:
+		return "addresses outside the fabric are not counted"
+	}
+	return ""
+}
+
+// source and destination report whether a class is one of those that the assertion names on a side.
+func (j *judge) source(i int) bool {
+	if c := j.Classes[i]; !c.Outside {
+		return (len(j.spec.From) > 0 || j.fromOutside < 0) && selects(j.spec.From, c)
+	}
+	return i == j.fromOutside && j.spec.Type != Only
+}
+
+func (j *judge) destination(i int) bool {
+	if c := j.Classes[i]; !c.Outside {
+		return (len(j.spec.To) > 0 || j.toOutside < 0) && selects(j.spec.To, c)
+	}
+	return i == j.toOutside
 }
 
 // concerns reports whether a pair is one that the assertion speaks of.
 func (j *judge) concerns(from, to int) bool {
-	a, b := j.Classes[from], j.Classes[to]
-	if from == to && len(a.Workloads) == 1 {
-		return false // a workload's packets to itself never leave it
+	a := j.Classes[from]
+	switch {
+	case from == to && len(a.Workloads) == 1, a.Outside && from != j.fromOutside, a.Outside && j.Classes[to].Outside:
+		return false // a workload's packets to itself never leave it, and those of others never come in
+	case j.spec.Type == Only:
+		return j.destination(to) && !j.source(from)
 	}
-	if j.spec.Type == Only {
-		return selects(j.spec.To, b) && !selects(j.spec.From, a)
-	}
-	return selects(j.spec.To, b) && selects(j.spec.From, a)
+	return j.destination(to) && j.source(from)
 }
 
 // pairs looks for a pair that violates never, only or always: among declared workloads first.
@@ -142,7 +194,7 @@ func (j *judge) pairs(p *Proof) {
 		}
 		for from, a := range j.Classes {
 			for to, b := range j.Classes {
-				if (len(a.Workloads) > 0 && len(b.Workloads) > 0) != declared || !j.concerns(from, to) {
+				if (a.present() && b.present()) != declared || !j.concerns(from, to) {
 					continue
 				}
 				p.Pairs++
@@ -162,11 +214,11 @@ func (j *judge) pairs(p *Proof) {
 // tooMany reports whether the assertion speaks of more pairs than are looked at.
 func (j *judge) tooMany() bool {
 	from, to := 0, 0
-	for _, c := range j.Classes {
-		if selects(j.spec.From, c) != (j.spec.Type == Only) {
+	for i := range j.Classes {
+		if j.source(i) != (j.spec.Type == Only) {
 			from++
 		}
-		if selects(j.spec.To, c) {
+		if j.destination(i) {
 			to++
 		}
 	}
@@ -198,16 +250,16 @@ func (j *judge) violation(from, to int) *Explanation {
 	return &x
 }
 
-// exposure counts, for each declared destination, the declared workloads that reach it.
+// exposure counts, for each destination, the workloads that are there and reach it.
 func (j *judge) exposure(p *Proof) {
 	for to, b := range j.Classes {
-		if !selects(j.spec.To, b) {
+		if b.Outside || !j.destination(to) {
 			continue
 		}
 		reaching := 0
 		var witness *Explanation
 		for from, a := range j.Classes {
-			if !selects(j.spec.From, a) || from == to && len(a.Workloads) == 1 || !j.Joined(a.Network, b.Network) {
+			if a.Outside || !j.source(from) || from == to && len(a.Workloads) == 1 || !j.Joined(a.Network, b.Network) {
 				continue
 			}
 			p.Pairs++
@@ -231,9 +283,9 @@ func (j *judge) exposure(p *Proof) {
 // emptiness says which side selects no declared workload.
 func (j *judge) emptiness() string {
 	var from, to bool
-	for _, c := range j.Classes {
-		if len(c.Workloads) > 0 {
-			from, to = from || selects(j.spec.From, c), to || selects(j.spec.To, c)
+	for i, c := range j.Classes {
+		if c.present() {
+			from, to = from || j.source(i), to || j.destination(i)
 		}
 	}
 	switch {

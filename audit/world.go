@@ -22,10 +22,20 @@ type Class struct {
 	// and a workload of it may appear at any time.
 	Workloads []string
 	Addresses []reach.Range
+	// Outside says that it is addresses outside the fabric, without network and labels.
+	Outside bool
 }
 
 // Name returns "tenant/network:labels", which also selects the class on the command line.
-func (c Class) Name() string { return c.Network.String() + ":" + c.Labels.String() }
+func (c Class) Name() string {
+	if c.Outside {
+		return outsideName
+	}
+	return c.Network.String() + ":" + c.Labels.String()
+}
+
+// present reports whether there is somebody of the class now.
+func (c Class) present() bool { return c.Outside || len(c.Workloads) > 0 }
 
 // World is a topology with numbers of its own: any will do, as policy only compares them.
 type World struct {
@@ -84,6 +94,10 @@ func NewWorld(intent *topology.Intent, workloads []Workload, imagined []Class, c
 	}
 	byName := make(map[string]fabric.Identity)
 	for _, c := range w.Classes {
+		if c.Outside {
+			w.ids = append(w.ids, 0)
+			continue
+		}
 		if _, known := used[c.Network]; !known {
 			return nil, fmt.Errorf("network %s is not declared", c.Network)
 		}
@@ -196,9 +210,10 @@ func subnetRanges(s topology.Subnet) []reach.Range {
 	return out
 }
 
-// Joined reports whether packets can pass between two networks at all: they are one, or peered.
+// Joined reports whether packets can pass between two networks at all: they are one, or peered. The outside, which has no
+// network, counts as joined with all.
 func (w *World) Joined(a, b fabric.NetworkRef) bool {
-	return a == b || w.joinedIDs(w.networks[a], w.networks[b])
+	return a == b || a == (fabric.NetworkRef{}) || b == (fabric.NetworkRef{}) || w.joinedIDs(w.networks[a], w.networks[b])
 }
 
 // Pairs calls yield for each pair of classes of networks that are joined, with what policy decides between them. It holds no
