@@ -241,6 +241,9 @@ func (c *fakeController) ResolveIdentity(_ context.Context, r *weftv1.ResolveIde
 			}
 		}
 		id = c.identity(c.networks[r.Network].ID, labels)
+		if p := (plan.Placement{Node: c.plan.Name, Identity: id}); c.plan.Settings.StrictIdentity && !slices.Contains(c.plan.Placements, p) {
+			c.plan.Placements = append(c.plan.Placements, p)
+		}
 		return nil
 	})
 	return id, err

@@ -122,7 +122,7 @@ func (a *Agent) needIdentity(network fabric.NetworkRef, labels fabric.Labels) *n
 	met := func(s *state) bool {
 		n, ok := s.index.networks[network]
 		if ok {
-			_, ok = s.index.identity(n.ID, labels)
+			ok = s.index.mayAttach(n.ID, labels)
 		}
 		return ok
 	}

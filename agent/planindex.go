@@ -23,6 +23,9 @@ type planIndex struct {
 	leases     map[poolKey][]netip.Prefix
 	ignoreKeys []string
 	tables     map[fabric.NetworkID]firewall.Table
+	// strict says that others accept from here only what is placed here.
+	strict bool
+	placed map[fabric.Identity]bool
 }
 
 // labelSet names an identity.
@@ -59,6 +62,7 @@ func indexPlan(n plan.Node) planIndex {
 		ports: map[fabric.PortRef]plan.Port{}, uids: map[string]fabric.PortRef{}, identities: map[labelSet]fabric.Identity{},
 		labels: map[fabric.Identity]fabric.Labels{}, tables: map[fabric.NetworkID]firewall.Table{},
 		leases: map[poolKey][]netip.Prefix{}, ignoreKeys: n.Settings.IgnoredLabels,
+		strict: n.Settings.StrictIdentity, placed: map[fabric.Identity]bool{},
 	}
 	for _, net := range n.Networks {
 		x.networks[net.Ref], x.refs[net.ID] = net, net.Ref
@@ -75,6 +79,11 @@ func indexPlan(n plan.Node) planIndex {
 			x.leases[k] = append(x.leases[k], r.Prefix)
 		}
 	}
+	for _, p := range n.Placements {
+		if p.Node == n.Name {
+			x.placed[p.Identity] = true
+		}
+	}
 	for _, t := range n.Tables {
 		x.tables[t.Network] = t
 	}
@@ -85,6 +94,13 @@ func indexPlan(n plan.Node) planIndex {
 func (x planIndex) identity(n fabric.NetworkID, labels fabric.Labels) (fabric.Identity, bool) {
 	id, ok := x.identities[labelSet{n, labels.String()}]
 	return id, ok
+}
+
+// mayAttach reports whether workloads with a label set can be attached without asking the controller: it has made
+// their identity, and, where others hold this node to it, knows that the node has such workloads.
+func (x planIndex) mayAttach(n fabric.NetworkID, labels fabric.Labels) bool {
+	id, ok := x.identity(n, labels)
+	return ok && (!x.strict || x.placed[id])
 }
 
 // ignored reports whether a label is no part of an identity; a trailing "/" makes a prefix of a key.

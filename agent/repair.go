@@ -20,7 +20,7 @@ func (a *Agent) convergeIdentities(s *state, now time.Time) {
 			continue
 		}
 		labels := at.Labels.Without(s.index.ignored)
-		if _, ok := s.index.identity(n.ID, labels); !ok {
+		if !s.index.mayAttach(n.ID, labels) {
 			a.start(s, now, "identity of "+at.Interface, func(ctx context.Context) error { return a.satisfy(ctx, *a.needIdentity(n.Ref, labels)) })
 		}
 	}

@@ -146,6 +146,33 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+// With strict identity the controller is asked for the first workload of an identity on this node, though the identity
+// is known: others accept it from here only then.
+func TestStrictIdentityAsksOnce(t *testing.T) {
+	r := newRig(t)
+	r.run()
+	r.ready()
+	web := fabric.Labels{"app": "web"}
+	r.add("c1", "/ns/1", web)
+	if err := r.controller.change("test", func() error {
+		r.controller.plan.Settings.StrictIdentity = true
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the strict plan", func() bool {
+		before := r.controller.count("ResolveIdentity")
+		r.add("c2", "/ns/2", web)
+		r.mustAsk(cniwire.Request{Del: &cniwire.Del{Attachment: cniwire.Attachment{ContainerID: "c2", IfName: "eth0"}}})
+		return r.controller.count("ResolveIdentity") > before
+	})
+	asked := r.controller.count("ResolveIdentity")
+	r.add("c3", "/ns/3", web)
+	if got := r.controller.count("ResolveIdentity"); got != asked {
+		t.Errorf("asked again for what is placed here: %d times, then %d", asked, got)
+	}
+}
+
 // A subnet that is used up is told clearly, for as long as it is.
 func TestExhausted(t *testing.T) {
 	r := newRig(t)

@@ -90,7 +90,7 @@ func (a *Agent) tryReserve(s *state, want attachment) (attachment, *need, error)
 	got.Subnet = sub.Name
 	if want.Port.IsZero() {
 		labels := got.Labels.Without(s.index.ignored)
-		if _, ok := s.index.identity(n.ID, labels); !ok {
+		if !s.index.mayAttach(n.ID, labels) {
 			return got, a.needIdentity(n.Ref, labels), nil
 		}
 	}

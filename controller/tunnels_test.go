@@ -187,6 +187,9 @@ func TestPlacedBeforeItIsUsed(t *testing.T) {
 	n2.lease("acme/prod")
 	id := n1.resolve("acme/prod", fabric.Labels{"app": "web"}).Identity
 	want := plan.Placement{Node: "n1", Identity: fabric.Identity(id)}
+	if p, _, _ := n1.now(); !slices.Contains(p.Placements, want) {
+		t.Errorf("the node itself has the placements %v", p.Placements)
+	}
 	if p, _, _ := n2.now(); !slices.Contains(p.Placements, want) || len(p.Placements) != 1 {
 		t.Errorf("placements %v", p.Placements)
 	}
@@ -197,7 +200,13 @@ func TestPlacedBeforeItIsUsed(t *testing.T) {
 	n1.tunnels(nil) // a report without attachments
 	f.later.Add(int64(11 * time.Minute))
 	n1.tunnels(nil)
-	n2.wait("the end of the placement", func() bool { return len(n2.plan.Placements) == 0 })
+	n2.wait("the end of the placement", func() bool { return !slices.Contains(n2.plan.Placements, want) })
+	// A workload that was attached just then is placed again.
+	report := &weftv1.NodeReport{Version: "test", Attachments: []*weftv1.Attachment{{Interface: "veth1", Network: "acme/prod", Identity: id}}}
+	if _, err := n1.client.Node.Report(t.Context(), connect.NewRequest(&weftv1.ReportRequest{Report: report})); err != nil {
+		t.Fatal(err)
+	}
+	n2.wait("the placement", func() bool { return slices.Contains(n2.plan.Placements, want) })
 }
 
 func TestReclaim(t *testing.T) {

@@ -16,7 +16,7 @@ type Node struct {
 	// Tunnels are the nodes that this one shares a WireGuard tunnel with, and Hops say what is reached over relays.
 	Tunnels []Tunnel
 	Hops    []Hop
-	// Placements are the identities that are accepted from each Peer, with Settings.StrictIdentity.
+	// Placements are the identities that are accepted from each Peer and from this node, with Settings.StrictIdentity.
 	Placements []Placement
 	// Networks are those with workloads on this node, and the networks peered with them.
 	Networks []Network

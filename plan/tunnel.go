@@ -75,8 +75,9 @@ type Hop struct {
 	Via fabric.NodeName
 }
 
-// Placement says that a workload with an identity is placed on another node, so that packets with the identity are
-// accepted from there. Plans hold them only with Settings.StrictIdentity, for every Peer. Key: Node, Identity.
+// Placement says that a node has workloads with an identity, so that packets with the identity are accepted from there.
+// Plans hold them only with Settings.StrictIdentity: for every Peer, and for the plan's own node, which asks for the
+// identity of a workload unless it has such a placement. Key: Node, Identity.
 type Placement struct {
 	Node     fabric.NodeName
 	Identity fabric.Identity

@@ -103,11 +103,14 @@ func (s *nodeService) observe(ctx context.Context, name fabric.NodeName, r *weft
 	for _, a := range r.Attachments {
 		present = append(present, fabric.Identity(a.Identity))
 	}
-	var gone []fabric.Identity
+	slices.Sort(present)
+	present = slices.Compact(present)
+	var gone, unplaced []fabric.Identity
 	if view.Intent.Settings().StrictIdentity {
 		gone = s.absences.Report(now, name, present, placedOn(view, name))
+		unplaced = slices.DeleteFunc(present, func(id fabric.Identity) bool { return edit.Place(view, name, id).Empty() })
 	}
-	if len(links) == 0 && len(gone) == 0 {
+	if len(links)+len(gone)+len(unplaced) == 0 {
 		return nil
 	}
 	for l, failed := range links {
@@ -116,6 +119,9 @@ func (s *nodeService) observe(ctx context.Context, name fabric.NodeName, r *weft
 	_, err := s.Store.Update(ctx, func(v *state.View) (state.Batch, error) {
 		b := edit.SetLinks(v, links)
 		b.Changes = append(b.Changes, edit.Displace(v, name, gone).Changes...)
+		for _, id := range unplaced { // attached just when the placement ended
+			b.Changes = append(b.Changes, edit.Place(v, name, id).Changes...)
+		}
 		return b, nil
 	})
 	return err

@@ -223,11 +223,11 @@ func (x *index) placements(ref fabric.NetworkRef, ports map[fabric.NodeName][]pl
 	return sortPlacements(out)
 }
 
-// placementsFrom returns those of placements that are on one of peers, in order.
-func placementsFrom(peers []plan.Peer, placements []plan.Placement) []plan.Placement {
+// placementsFrom returns those of placements that are on a node or on one of its peers, in order.
+func placementsFrom(self fabric.NodeName, peers []plan.Peer, placements []plan.Placement) []plan.Placement {
 	var out []plan.Placement
 	for _, p := range placements {
-		if _, ok := slices.BinarySearchFunc(peers, p.Node, func(p plan.Peer, n fabric.NodeName) int { return cmp.Compare(p.Name, n) }); ok {
+		if _, ok := slices.BinarySearchFunc(peers, p.Node, func(p plan.Peer, n fabric.NodeName) int { return cmp.Compare(p.Name, n) }); ok || p.Node == self {
 			out = append(out, p)
 		}
 	}

@@ -186,7 +186,7 @@ func TestPlacements(t *testing.T) {
 	s = after(s, encrypted(topology.Overlay{}, func(s *topology.FabricSpec) { s.StrictIdentity = true }))
 	plans := compile.Plans(s)
 	for name, want := range map[fabric.NodeName][]plan.Placement{
-		"n1": {{Node: "n2", Identity: base + 1}}, "n2": {{Node: "n1", Identity: base}}, "n3": {{Node: "n1", Identity: base}, {Node: "n2", Identity: base + 1}}, "n4": nil,
+		"n1": {{Node: "n1", Identity: base}, {Node: "n2", Identity: base + 1}}, "n2": {{Node: "n1", Identity: base}, {Node: "n2", Identity: base + 1}}, "n3": {{Node: "n1", Identity: base}, {Node: "n2", Identity: base + 1}}, "n4": nil,
 	} {
 		if !slices.Equal(plans[name].Placements, want) {
 			t.Errorf("%s: %v, want %v", name, plans[name].Placements, want)

@@ -105,7 +105,7 @@ func (x *index) assemble(name fabric.NodeName, views map[fabric.NetworkRef]*view
 	}
 	delete(vteps, name)
 	n.Peers = peersOf(vteps)
-	n.Placements = placementsFrom(n.Peers, placed)
+	n.Placements = placementsFrom(name, n.Peers, placed)
 	// Networks are in order of their numbers, and so are routes and tables; the other keys aren't by network.
 	slices.SortFunc(n.Identities, func(a, b plan.Identity) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(n.Ports, func(a, b plan.Port) int { return a.Ref.Compare(b.Ref) })

@@ -130,7 +130,7 @@ func (a *allocator) placed() {
 // Place notes that a node has workloads of an identity, where the fabric holds nodes to it.
 func Place(v *state.View, node fabric.NodeName, id fabric.Identity) state.Batch {
 	p := plan.Placement{Node: node, Identity: id}
-	if !v.Intent.Settings().StrictIdentity || v.Placed[p] {
+	if _, known := v.Identities[id]; !known || !v.Intent.Settings().StrictIdentity || v.Placed[p] {
 		return state.Batch{}
 	}
 	return batch(compile.Change{Placed: &compile.PlacedChange{Placement: p}})
