@@ -48,6 +48,7 @@ func goBuild(tb testing.TB, module, name string, packages ...string) string {
 
 // labSpec says what lab a subject needs.
 type labSpec struct {
+	name  string // sets labs of one benchmark apart
 	nodes int
 	yaml  string
 }
@@ -65,7 +66,7 @@ func labUp(tb testing.TB, s labSpec) *lab.Record {
 		tb.Fatal(err)
 	}
 	o := lab.Options{
-		Name: fmt.Sprintf("b%d", os.Getpid()), Topology: topology, Nodes: s.nodes, BinDir: binaries(tb), StateDir: shortDir(tb),
+		Name: fmt.Sprintf("b%d%s", os.Getpid(), s.name), Topology: topology, Nodes: s.nodes, BinDir: binaries(tb), StateDir: shortDir(tb),
 		SkipVMs: true, Progress: io.Discard, Now: time.Now,
 	}
 	r, err := lab.Up(tb.Context(), o)
