@@ -98,6 +98,13 @@ func (a *Analysis) Update(tables map[fabric.NetworkID]firewall.Table) (asked []P
 			receivers = append(receivers, to)
 		}
 	}
+	senders := 0
+	for _, c := range changed[firewall.Egress] {
+		if c {
+			senders++
+		}
+	}
+	asked = make([]Pair, 0, senders*n+(n-senders)*len(receivers))
 	for from, c := range changed[firewall.Egress] {
 		if c {
 			for to := range n {

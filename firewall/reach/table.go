@@ -114,7 +114,9 @@ func rulesOf(t firewall.Table, d firewall.Direction) []*firewall.Rule {
 
 // newRuleList prepares rules; known are those that were prepared before, by their ids.
 func newRuleList(rules []*firewall.Rule, e *Engine, of peers, known map[firewall.RuleID]*prepared) *ruleList {
-	l := &ruleList{peers: of, groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32)}
+	l := &ruleList{
+		rules: make([]prepared, 0, len(rules)), peers: of, groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32),
+	}
 	for i, r := range rules {
 		p := prepared{rule: r}
 		if old := known[r.ID]; old != nil && decidesAlike(old.rule, r) {
