@@ -28,6 +28,7 @@ type nodeService struct {
 	streams  *streams
 	judge    *health.Judge
 	absences *health.Absences
+	links    *linkBatch
 }
 
 // commit runs an edit as one transaction for the calling node, and returns the revision of the node's plan that

@@ -57,7 +57,7 @@ func RemoteHandler(cfg Config) http.Handler {
 	mux.Handle(observeHandler(cfg))
 	peerPath, peers := weftv1connect.NewPeerServiceHandler(&peerService{cfg}, options(maxNodeRequest))
 	mux.Handle(peerPath, guarded(peersOnly, peers))
-	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams(), judge: &health.Judge{}, absences: &health.Absences{}}, options(maxNodeRequest))
+	path, nodes := weftv1connect.NewNodeServiceHandler(&nodeService{Config: cfg, streams: newStreams(), judge: &health.Judge{}, absences: &health.Absences{}, links: &linkBatch{update: cfg.Store.Update}}, options(maxNodeRequest))
 	mux.Handle(path, guarded(inContact(cfg.Store, membersOnly(cfg.Store)), nodes))
 	// Anybody may ask to join: the token decides.
 	mux.Handle(weftv1connect.NewJoinServiceHandler(&joinService{cfg}, options(maxNodeRequest)))

@@ -110,21 +110,21 @@ func (s *nodeService) observe(ctx context.Context, name fabric.NodeName, r *weft
 		gone = s.absences.Report(now, name, present, placedOn(view, name))
 		unplaced = slices.DeleteFunc(present, func(id fabric.Identity) bool { return edit.Place(view, name, id).Empty() })
 	}
-	if len(links)+len(gone)+len(unplaced) == 0 {
-		return nil
+	if len(gone)+len(unplaced) > 0 {
+		if _, err := s.Store.Update(ctx, func(v *state.View) (state.Batch, error) {
+			b := edit.Displace(v, name, gone)
+			for _, id := range unplaced { // attached just when the placement ended
+				b.Changes = append(b.Changes, edit.Place(v, name, id).Changes...)
+			}
+			return b, nil
+		}); err != nil {
+			return err
+		}
 	}
 	for l, failed := range links {
 		s.Log.Info("a tunnel changed", "from", l.A, "to", l.B, "failed", failed, "reported by", name)
 	}
-	_, err := s.Store.Update(ctx, func(v *state.View) (state.Batch, error) {
-		b := edit.SetLinks(v, links)
-		b.Changes = append(b.Changes, edit.Displace(v, name, gone).Changes...)
-		for _, id := range unplaced { // attached just when the placement ended
-			b.Changes = append(b.Changes, edit.Place(v, name, id).Changes...)
-		}
-		return b, nil
-	})
-	return err
+	return s.links.put(ctx, links)
 }
 
 // tunnelStates returns what a report says of the tunnels that the node has.
