@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -12,6 +13,7 @@ import (
 	"github.com/weftfabric/weft/agent/wireguard"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/lab/forge"
+	"github.com/weftfabric/weft/lab/guest"
 	"github.com/weftfabric/weft/lab/probe"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
@@ -36,6 +38,17 @@ func TestStrictIdentity(t *testing.T) {
 		t.Fatalf("apply: %v, %v", res, err)
 	}
 	if err := r.WaitEnforced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantPredicted(t, r, topo.Intent)
+	// A workload of a known identity comes to a node that has had none of it: nothing but the placement is new.
+	late := r.Workloads[slices.IndexFunc(r.Workloads, func(a Attached) bool { return a.Node == "node2" })].Workload
+	late.Metadata.Name, late.Spec.Node = "late", 1
+	at, err := r.attach(t.Context(), late, guest.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.waitWorkload(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
 	wantPredicted(t, r, topo.Intent)
