@@ -80,6 +80,7 @@ func underlay(tb testing.TB, ns *namespaces, nodes []vswitch) (addresses []strin
 		run(tb, "sh", "-ec", fmt.Sprintf(`
 			ip link add n%[1]d netns %[2]s mtu 1600 type veth peer name eth0 netns %[3]s mtu 1600
 			ip -n %[2]s link set n%[1]d master ul0 up
+			ip netns exec %[3]s sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore' # the bridge answers for its address, eth0 doesn't
 			ip -n %[3]s link set eth0 up`, i, wires, v.namespace))
 		v.vsctl(tb, "add-br", "br-ul", "--", "set", "bridge", "br-ul", "datapath_type=netdev", "--", "add-port", "br-ul", "eth0")
 		run(tb, "sh", "-ec", fmt.Sprintf("ip -n %[1]s addr add %[2]s/24 dev br-ul; ip -n %[1]s link set br-ul up", v.namespace, address))

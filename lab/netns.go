@@ -61,7 +61,10 @@ func (r *Record) makeNamespace(ctx context.Context, name string, settings ...str
 
 // Settings of namespaces that carry no IPv6 of their own, and of those whose bridge must not ask netfilter.
 var (
-	noIPv6      = []string{"ipv6/conf/all/disable_ipv6=1", "ipv6/conf/default/disable_ipv6=1"}
+	noIPv6 = []string{"ipv6/conf/all/disable_ipv6=1", "ipv6/conf/default/disable_ipv6=1"}
+	// The kernel sees what comes to a network card although Open vSwitch has taken it. Asked for the address of the bridge
+	// that the card is in, it would answer for the card, too, and whoever heard that last would send tunnel packets astray.
+	oneAnswer   = []string{"ipv4/conf/all/arp_ignore=1"}
 	noNetfilter = []string{"bridge/bridge-nf-call-iptables=0", "bridge/bridge-nf-call-ip6tables=0", "bridge/bridge-nf-call-arptables=0"}
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -69,20 +70,21 @@ func (r *Record) makeNetworks(ctx context.Context) error {
 
 // underlay is what the nodes' tunnel packets go over.
 type underlay struct {
-	net netip.Prefix
-	mtu int
+	net    netip.Prefix
+	mtu    int
+	kernel bool // the kernel's datapath, whose tunnels need no bridge below them
 }
 
 // underlayOf returns the underlay that options ask for.
 func underlayOf(o Options) underlay {
-	u := underlay{net: underlayNet, mtu: o.Topology.Intent.Settings().UnderlayMTU}
+	u := underlay{net: underlayNet, mtu: o.Topology.Intent.Settings().UnderlayMTU, kernel: o.KernelDatapath}
 	if o.IPv6Underlay {
 		u.net = underlayNet6
 	}
 	return u
 }
 
-// makeNode makes a node's namespace and its two wires: eth0 to the underlay, which Open vSwitch takes into
+// makeNode makes a node's namespace and its two wires: eth0 to the underlay, which the userspace datapath takes into
 // br-ul later, and mgmt0 to the controller.
 func (r *Record) makeNode(ctx context.Context, index int, ul underlay) (Node, error) {
 	name := fmt.Sprintf("node%d", index)
@@ -90,11 +92,12 @@ func (r *Record) makeNode(ctx context.Context, index int, ul underlay) (Node, er
 		Name:       fabric.NodeName(name),
 		Namespace:  r.namespaceName(name),
 		Dir:        filepath.Join(r.dir, name),
+		Kernel:     ul.kernel,
 		VTEP:       hostAddr(ul.net, firstNodeHost+index-1),
 		Management: hostAddr(managementNet, firstNodeHost+index-1),
 	}
 	r.Nodes = append(r.Nodes, n)
-	if err := r.makeNamespace(ctx, n.Namespace, append(append([]string{}, noIPv6...), noNetfilter...)...); err != nil {
+	if err := r.makeNamespace(ctx, n.Namespace, slices.Concat(noIPv6, noNetfilter, oneAnswer)...); err != nil {
 		return n, err
 	}
 	return n, runIP(ctx,
