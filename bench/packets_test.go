@@ -3,7 +3,9 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ type carried struct {
 	rate   []float64 // Gbit/s
 	trips  []float64 // medians, in µs
 	cpu    []float64 // of each switch on the way for a packet, added up, in µs
+	user   []float64 // the part of it outside of the kernel; none without perf
 	stalls int
 	passes []float64 // through each switch's datapath for a packet, added up
 }
@@ -77,20 +80,21 @@ func measurePackets(tb testing.TB, size packetsSize) *table {
 		title: "Packets",
 		inputs: fmt.Sprintf("userspace datapath; %d rounds by turns of %s TCP and %d exchanges of 1 byte; medians; MTU %d",
 			size.rounds, size.send, size.trips, containerMTU),
-		head: []string{"way", "carrier", "Gbit/s", "of NORMAL", "round trip", "of NORMAL", "CPU/packet", "of NORMAL", "passes", "stalls"},
+		head: []string{"way", "carrier", "Gbit/s", "of NORMAL", "round trip", "of NORMAL", "CPU/packet", "of NORMAL", "switch's own", "over NORMAL", "passes", "stalls"},
 	}
 	for _, way := range ways {
 		for i, c := range carriers {
 			got, normal := &way.results[i], &way.results[i/2*2]
-			t.add(way.name, c.name, fmt.Sprintf("%.2f", medianOf(got.rate)), fmt.Sprintf("%.2f", paired(got.rate, normal.rate)),
+			t.add(way.name, c.name, fmt.Sprintf("%.2f", medianOf(got.rate)), pairedText(got.rate, normal.rate),
 				fmt.Sprintf("%.0f µs", medianOf(got.trips)), fmt.Sprintf("%.2f", paired(got.trips, normal.trips)),
-				fmt.Sprintf("%.2f µs", medianOf(got.cpu)), fmt.Sprintf("%.2f", paired(got.cpu, normal.cpu)), fmt.Sprintf("%.1f", medianOf(got.passes)), got.stalls)
+				fmt.Sprintf("%.2f µs", medianOf(got.cpu)), fmt.Sprintf("%.2f", paired(got.cpu, normal.cpu)), ownText(got.user), overText(got.user, normal.user), fmt.Sprintf("%.1f", medianOf(got.passes)), got.stalls)
 		}
 	}
 	t.note("NORMAL: a bridge with one NORMAL flow on the same switch as the next line's carrier; its own VXLAN tunnel, no conntrack, no policy.")
 	t.note("weft and OVN: a policy lets TCP and UDP pass, every connection is tracked. OVN runs on switches of its own, with Geneve.")
-	t.note("A ratio is the median of the rounds' ratios. CPU/packet: time of vswitchd's threads during the TCP stream for each packet")
-	t.note("received by its datapath, acknowledgements included; passes: traversals of the datapath a packet. Both summed over the nodes.")
+	t.note("A ratio is the median of the rounds' ratios, in brackets between which values it is with 95 %% confidence. CPU/packet: time of vswitchd's threads during the TCP stream for each packet")
+	t.note("received by its datapath, acknowledgements included; passes: traversals of the datapath a packet. Both summed over the nodes. Switch's own: the part")
+	t.note("of the time outside of the kernel, by %d samples a second of another stream; over NORMAL: what that is more than NORMAL's.", sampleRate)
 	t.note("stalls: measurements that were begun anew because a connection made no progress for %s.", trafficTimeout)
 	t.metric(paired(ways[0].results[1].rate, ways[0].results[0].rate), "one-node/NORMAL")
 	t.metric(paired(ways[1].results[1].rate, ways[1].results[0].rate), "two-nodes/NORMAL")
@@ -136,14 +140,41 @@ func (c *carrier) measureOnce(tb testing.TB, into *carried, from, to endpoint, s
 			passes += float64(did.passes) / float64(did.packets)
 		}
 	}
+	user, err := c.userPerPacket(tb, from, to, size)
+	if err != nil {
+		return err
+	}
 	trips, err := roundTrips(tb.Context(), from, to, size.trips)
 	if err != nil {
 		return err
 	}
+	into.user = append(into.user, user...)
 	into.rate = append(into.rate, float64(bytes)*8/took.Seconds()/1e9)
 	into.cpu, into.passes = append(into.cpu, cpu), append(into.passes, passes)
 	into.trips = append(into.trips, float64(median(trips).Nanoseconds())/1e3)
 	return nil
+}
+
+// userPerPacket sends once more, and returns the time that the switches on the way spend outside of the kernel for
+// a packet, in µs; nothing where there is no perf.
+func (c *carrier) userPerPacket(tb testing.TB, from, to endpoint, size packetsSize) ([]float64, error) {
+	if !canProfile() {
+		return nil, nil
+	}
+	var sum float64
+	before, profiles := make([]work, len(c.nodes)), make([]*profile, len(c.nodes))
+	for i, v := range c.nodes {
+		profiles[i] = startProfile(tb, []string{strconv.Itoa(v.pid(tb))})
+		before[i] = v.work(tb)
+	}
+	_, _, err := throughput(tb.Context(), from, to, size.send)
+	for i, v := range c.nodes {
+		did := v.work(tb).minus(before[i])
+		if spent := profiles[i].userTime(tb); did.packets > minPackets {
+			sum += float64(spent.Nanoseconds()) / 1e3 / float64(did.packets)
+		}
+	}
+	return []float64{sum}, err
 }
 
 // minPackets tells a switch on the way from one that only has some ARP to do.
@@ -159,6 +190,38 @@ func paired(a, b []float64) float64 {
 		ratios = append(ratios, a[i]/b[i])
 	}
 	return median(ratios)
+}
+
+// pairedText is the median of the ratios, and the interval that the true one is in with 95 % confidence: that between two
+// of the ratios in order, of which a binomial distribution says how many lie on either side.
+func pairedText(a, b []float64) string {
+	var ratios []float64
+	for i := range a {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	slices.Sort(ratios)
+	n := len(ratios)
+	k := max(int(float64(n)/2-0.98*math.Sqrt(float64(n))), 0)
+	return fmt.Sprintf("%.2f (%.2f-%.2f)", medianOf(ratios), ratios[k], ratios[n-1-k])
+}
+
+func ownText(user []float64) string {
+	if len(user) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f µs", medianOf(user))
+}
+
+// overText is the median of the differences of samples that were taken one right after the other.
+func overText(a, b []float64) string {
+	if len(a) == 0 {
+		return "-"
+	}
+	var more []float64
+	for i := range a {
+		more = append(more, a[i]-b[i])
+	}
+	return fmt.Sprintf("%+.2f µs", median(more))
 }
 
 // weftCarrier attaches containers by the plugin.
