@@ -118,7 +118,7 @@ func (s *ovs) appctl(t testing.TB, method string, params ...string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if err := json.NewEncoder(conn).Encode(map[string]any{"method": method, "params": params, "id": 1}); err != nil {
+	if err := json.NewEncoder(conn).Encode(map[string]any{"method": method, "params": append([]string{}, params...), "id": 1}); err != nil {
 		t.Fatal(err)
 	}
 	var answer struct {
