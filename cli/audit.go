@@ -199,7 +199,9 @@ func (a *app) printExplanation(x audit.Explanation, service string) error {
 		}
 	}
 	fmt.Fprintf(a.Stdout, "packet: %s\n", x.Witness)
-	if err := a.printSteps(x.Steps); err != nil {
+	if len(x.Steps) == 0 {
+		fmt.Fprintln(a.Stdout, "no policy governs either end")
+	} else if err := a.printSteps(x.Steps); err != nil {
 		return err
 	}
 	if err := a.printCrossings(x); err != nil {
