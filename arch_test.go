@@ -40,6 +40,7 @@ var rules = []rule{
 	{why: "verification shares no code with what it verifies", roots: []string{"verify"}, only: []string{"fabric", "firewall", "plan", "wire/openflow"}, pure: true},
 	{why: "the pipeline is pure", roots: []string{"agent/pipeline"}, only: []string{"fabric", "firewall", "plan", "wire/openflow", "agent/dataplane"}, pure: true},
 	{why: "an answer to DHCP depends on the request and the workload alone", roots: []string{"agent/dhcp"}, only: []string{"fabric"}},
+	{why: "an ICMP error depends on the packet and the router alone", roots: []string{"agent/icmp"}, only: []string{"fabric"}},
 	{why: "drift is a comparison, repairing is the agent's", roots: []string{"agent/drift"}, only: []string{"agent/dataplane", "wire/openflow"}},
 	{why: "the dataplane's difference is pure", roots: []string{"agent/dataplane"}, only: []string{"fabric", "wire/openflow"}, pure: true},
 	{why: "the plugin starts fast: no agent, no switch, no store", roots: []string{"cni", "cmd/weft-cni"}, never: []string{
