@@ -82,10 +82,17 @@ func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 		"--ovsdb", n.OVSDB(),
 		"--ovs-rundir", n.OVSDir(),
 		"--vtep", n.VTEP.String(),
-		// The tunnels of the userspace datapath are what br-ul is for; it is there on every kernel.
-		"--datapath", "netdev",
+		"--datapath", n.datapath(),
 		"--wireguard-device", r.wireguardDevice(n),
 	}})
+}
+
+// datapath is the agent's --datapath. The userspace one is there on every kernel.
+func (n Node) datapath() string {
+	if n.Kernel {
+		return "system"
+	}
+	return "netdev"
 }
 
 // wireguardDevice names a node's WireGuard device: its control socket is in a directory that all labs share.

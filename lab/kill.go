@@ -86,8 +86,8 @@ func (r *Record) reviveSwitch(ctx context.Context, n Node) error {
 	}
 	processes := r.processesNamed(processName(Switch, n))
 	p := processes[len(processes)-1]
-	err := waitFor(ctx, p, ovsStart, "its bridge br-ul", func(ctx context.Context) bool {
-		_, err := command(ctx, "ip", "-n", n.Namespace, "link", "show", "br-ul")
+	err := waitFor(ctx, p, ovsStart, "its link to the underlay", func(ctx context.Context) bool {
+		_, err := command(ctx, "ip", "-n", n.Namespace, "link", "show", n.underlayLink())
 		return err == nil
 	})
 	if err != nil {

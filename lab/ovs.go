@@ -43,7 +43,18 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := r.startSwitch(ctx, n); err != nil {
 		return err
 	}
+	if n.Kernel {
+		return n.addressUnderlay(ctx)
+	}
 	return n.makeUnderlayBridge(ctx, mtu)
+}
+
+// underlayLink is the link that has the node's tunnel address.
+func (n Node) underlayLink() string {
+	if n.Kernel {
+		return "eth0"
+	}
+	return "br-ul"
 }
 
 // createDatabase makes the node's database and starts its server.
@@ -78,15 +89,16 @@ func (n Node) makeUnderlayBridge(ctx context.Context, mtu int) error {
 	return n.addressUnderlay(ctx)
 }
 
-// addressUnderlay gives the node its tunnel address, as an operating system does when br-ul appears.
+// addressUnderlay gives the node its tunnel address, as an operating system does when the link appears.
 func (n Node) addressUnderlay(ctx context.Context) error {
-	up := fmt.Sprintf("-n %s link set br-ul up", n.Namespace)
+	link := n.underlayLink()
+	up := fmt.Sprintf("-n %s link set %s up", n.Namespace, link)
 	if n.VTEP.Is4() {
-		return runIP(ctx, fmt.Sprintf("-n %s addr replace %s/%d dev br-ul", n.Namespace, n.VTEP, underlayNet.Bits()), up)
+		return runIP(ctx, fmt.Sprintf("-n %s addr replace %s/%d dev %s", n.Namespace, n.VTEP, underlayNet.Bits(), link), up)
 	}
 	return runIP(ctx,
-		fmt.Sprintf("netns exec %s sh -c 'echo 0 >/proc/sys/net/ipv6/conf/br-ul/disable_ipv6'", n.Namespace),
-		fmt.Sprintf("-n %s addr replace %s/%d dev br-ul nodad", n.Namespace, n.VTEP, underlayNet6.Bits()), up)
+		fmt.Sprintf("netns exec %s sh -c 'echo 0 >/proc/sys/net/ipv6/conf/%s/disable_ipv6'", n.Namespace, link),
+		fmt.Sprintf("-n %s addr replace %s/%d dev %s nodad", n.Namespace, n.VTEP, underlayNet6.Bits(), link), up)
 }
 
 // startDatabase starts the node's ovsdb-server and waits until it listens.

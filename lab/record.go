@@ -38,11 +38,13 @@ type Record struct {
 
 // Node is an emulated node.
 type Node struct {
-	Name       fabric.NodeName `json:"name"`
-	Namespace  string          `json:"namespace"`
-	Dir        string          `json:"dir"` // of its Open vSwitch, agent and logs
-	VTEP       netip.Addr      `json:"vtep"`
-	Management netip.Addr      `json:"management"`
+	Name      fabric.NodeName `json:"name"`
+	Namespace string          `json:"namespace"`
+	Dir       string          `json:"dir"` // of its Open vSwitch, agent and logs
+	// Kernel says that the kernel forwards the node's packets, not vswitchd.
+	Kernel     bool       `json:"kernel,omitempty"`
+	VTEP       netip.Addr `json:"vtep"`
+	Management netip.Addr `json:"management"`
 }
 
 // AgentSocket is where the node's agent listens.

@@ -28,6 +28,8 @@ type Options struct {
 	StateDir string
 	// IPv6Underlay gives the nodes tunnel addresses of IPv6 instead of IPv4.
 	IPv6Underlay bool
+	// KernelDatapath has the kernel forward packets, where it has Open vSwitch's module.
+	KernelDatapath bool
 	// SkipVMs leaves virtual machines out.
 	SkipVMs bool
 	// Progress receives a line for each step.

@@ -68,6 +68,7 @@ type buildFlags struct {
 	binDir, guestDir string
 	skipVMs          bool
 	underlay         string
+	datapath         string
 }
 
 func (f *buildFlags) register(cmd *cobra.Command) {
@@ -77,6 +78,7 @@ func (f *buildFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.guestDir, "guest-dir", "", "directory of the virtual machines' kernel, as `make guest` fills it (WEFT_GUEST_DIR; default .cache/guest beside --bin-dir)")
 	cmd.Flags().BoolVar(&f.skipVMs, "no-vms", false, "leave virtual machines out")
 	cmd.Flags().StringVar(&f.underlay, "underlay", "ipv4", "family of the nodes' tunnel addresses: ipv4 or ipv6")
+	cmd.Flags().StringVar(&f.datapath, "datapath", "netdev", "who forwards packets: netdev (vswitchd) or system (the kernel, where it has Open vSwitch's module)")
 	cobra.CheckErr(cmd.MarkFlagRequired("filename"))
 }
 
@@ -84,6 +86,9 @@ func (f *buildFlags) register(cmd *cobra.Command) {
 func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Options, error) {
 	if f.underlay != "ipv4" && f.underlay != "ipv6" {
 		return lab.Options{}, fmt.Errorf("--underlay %q is no family: write ipv4 or ipv6", f.underlay)
+	}
+	if f.datapath != "netdev" && f.datapath != "system" {
+		return lab.Options{}, fmt.Errorf("--datapath %q is none: write netdev or system", f.datapath)
 	}
 	topo, err := lab.Load(f.paths, cmd.InOrStdin(), f.nodes)
 	if err != nil {
@@ -106,6 +111,6 @@ func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Optio
 	}
 	return lab.Options{
 		Name: common.name, StateDir: common.stateDir, Topology: topo, Nodes: f.nodes,
-		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, IPv6Underlay: f.underlay == "ipv6", Progress: cmd.ErrOrStderr(), Now: time.Now,
+		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, IPv6Underlay: f.underlay == "ipv6", KernelDatapath: f.datapath == "system", Progress: cmd.ErrOrStderr(), Now: time.Now,
 	}, nil
 }
