@@ -27,11 +27,12 @@ type Event struct {
 // String says it to people.
 func (e Event) String() string {
 	text := fmt.Sprintf("somebody else %s a flow at %s: %s", e.Kind, clock(e.First), e.Flow)
-	if e.Kind == Port {
+	switch {
+	case e.Kind == Port:
 		text = fmt.Sprintf("somebody else set %s at %s", e.Flow, clock(e.First))
-	} else if e.Flows > 1 {
+	case e.Flows > 1:
 		text = fmt.Sprintf("somebody else %s %d flows at %s: %s and others", e.Kind, e.Flows, clock(e.First), e.Flow)
-	} else if e.Has != "" {
+	case e.Has != "":
 		text += "; found was " + e.Has
 	}
 	switch {
