@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weftfabric/weft/lab"
 )
 
@@ -99,7 +101,8 @@ func (p *plugin) call(verb, container string) (time.Duration, error) {
 // cniTimes are what the calls of a plugin took.
 type cniTimes struct {
 	add, del           []time.Duration
-	atOnce, atOnceGone time.Duration // all of them
+	gone               []time.Duration // from the DEL until the kernel has deleted the link
+	atOnce, atOnceGone time.Duration   // all of them
 	atOnceAdd          []time.Duration
 }
 
@@ -117,13 +120,16 @@ func measureCNI(tb testing.TB, size cniSize) *table {
 	}
 	for range size.rounds {
 		for i, p := range plugins {
-			add, del := p.once(tb, containers[0])
-			times[i].add, times[i].del = append(times[i].add, add), append(times[i].del, del)
+			add, del, gone := p.once(tb, containers[0])
+			times[i].add, times[i].del, times[i].gone = append(times[i].add, add), append(times[i].del, del), append(times[i].gone, gone)
 		}
 	}
 	for i, p := range plugins {
 		times[i].atOnceAdd, times[i].atOnce = p.all(tb, "ADD", containers)
 		_, times[i].atOnceGone = p.all(tb, "DEL", containers)
+		for _, c := range containers {
+			awaitEmpty(tb, c)
+		}
 	}
 	t := &table{
 		title:  "CNI: ADD and DEL of a container",
@@ -138,26 +144,71 @@ func measureCNI(tb testing.TB, size cniSize) *table {
 	row("ADD p99", func(c cniTimes) time.Duration { return quantile(c.add, 0.99) })
 	row("DEL median", func(c cniTimes) time.Duration { return median(c.del) })
 	row("DEL p99", func(c cniTimes) time.Duration { return quantile(c.del, 0.99) })
+	row("DEL until the kernel has deleted the link, median", func(c cniTimes) time.Duration { return median(c.gone) })
 	row(fmt.Sprintf("%d ADDs at once, all", size.atOnce), func(c cniTimes) time.Duration { return c.atOnce })
 	row(fmt.Sprintf("%d ADDs at once, median", size.atOnce), func(c cniTimes) time.Duration { return median(c.atOnceAdd) })
 	row(fmt.Sprintf("%d DELs at once, all", size.atOnce), func(c cniTimes) time.Duration { return c.atOnceGone })
+	t.note("each call is made when the kernel has deleted the links of the one before.")
 	t.note("weft's ADD returns when the switch has confirmed the container's flows; bridge's when the link is on the bridge.")
 	t.metric(float64(median(times[0].add))/float64(median(times[1].add)), "ADD/bridge")
 	t.metric(float64(median(times[0].del))/float64(median(times[1].del)), "DEL/bridge")
 	return t
 }
 
-// once attaches a container and detaches it.
-func (p *plugin) once(tb testing.TB, container string) (add, del time.Duration) {
+// once attaches a container, detaches it, and waits until nothing is left of that, so that one plugin doesn't pay for
+// what another has left to the background. All times of the DEL begin with it.
+func (p *plugin) once(tb testing.TB, container string) (add, del, gone time.Duration) {
 	tb.Helper()
 	add, err := p.call("ADD", container)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if del, err = p.call("DEL", container); err != nil {
-		tb.Fatal(err)
+	gone = timed(func() {
+		if del, err = p.call("DEL", container); err != nil {
+			tb.Fatal(err)
+		}
+		awaitEmpty(tb, container)
+	})
+	return add, del, gone
+}
+
+// awaitEmpty waits until a namespace has no link but lo, and until the kernel has done with the deletion: it deletes
+// under the lock that each change of a link takes.
+func awaitEmpty(tb testing.TB, namespace string) {
+	tb.Helper()
+	for deadline := time.Now().Add(processLimit); ; time.Sleep(time.Millisecond) {
+		var devices []byte
+		err := inNamespace(namespace, func() (err error) {
+			devices, err = os.ReadFile("/proc/thread-self/net/dev")
+			return err
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if bytes.Count(devices, []byte(":")) == 1 {
+			if err := inNamespace(namespace, touchLoopback); err != nil {
+				tb.Fatal(err)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("namespace %s keeps its links:\n%s", namespace, devices)
+		}
 	}
-	return add, del
+}
+
+// touchLoopback sets lo as it is.
+func touchLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request), unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request))
 }
 
 // all calls the plugin for all containers at once.
