@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/weftfabric/weft/agent/hits"
 	"github.com/weftfabric/weft/firewall"
@@ -38,4 +40,10 @@ func (a *Agent) CutsFinished(ctx context.Context) bool {
 		return s.settled() && s.cuts.finished == s.flows.revision && s.flows.revision == s.revision, nil
 	})
 	return done
+}
+
+// Needs returns what requests wait for.
+func (a *Agent) Needs(ctx context.Context) []string {
+	needs, _ := ask(ctx, a, func(s *state) ([]string, error) { return slices.Sorted(maps.Keys(s.flights)), nil })
+	return needs
 }

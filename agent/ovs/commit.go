@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/ovn-kubernetes/libovsdb/client"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
@@ -30,10 +31,14 @@ type change struct {
 // that the change is about. What it makes it names with the suffix.
 type builder func(c client.Client, r rows, suffix string) ([]ovsdb.Operation, error)
 
+// gather is how long a transaction waits for further changes when the one before had several: then more are to come.
+const gather = 15 * time.Millisecond
+
 // changes are those that wait, in their order. One caller at a time leads: it makes the transaction of all of them.
 type changes struct {
 	waiting []*change
 	led     bool
+	many    bool // the last transaction had several
 }
 
 // transact makes a change, together with others that come at the same time. One that needs no operation is a success.
@@ -70,7 +75,14 @@ func (d *DB) await(ctx context.Context, ch *change) error {
 		return context.Cause(ctx)
 	}
 	d.mu.Lock()
+	many := d.queue.many
+	d.mu.Unlock()
+	if many {
+		time.Sleep(gather)
+	}
+	d.mu.Lock()
 	batch := d.takeBatch()
+	d.queue.many = len(batch) > 1
 	d.mu.Unlock()
 	d.commit(context.WithoutCancel(ctx), batch) // the others don't depend on this caller
 	d.mu.Lock()

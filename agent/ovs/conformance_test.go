@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,7 +179,7 @@ func manyAtOnce(t *testing.T, db database) {
 		_ = db.AddPort(gone, ovs.PortSpec{Name: name, Type: "internal"}) // made or not
 		return db.AddPort(t.Context(), ovs.PortSpec{Name: name, Type: "internal", ExternalIDs: map[string]string{"name": name}})
 	})
-	waitState(t, db, "all of them", numbered(append(names, "p1", "p2", "p3", "vx")...))
+	waitState(t, db, "all of them", numbered(slices.Concat(names, []string{"p1", "p2", "p3", "vx"})...))
 	each("set", func(name string) error {
 		return errors.Join(db.SetExternalIDs(t.Context(), name, map[string]string{"a": "1"}), db.SetExternalIDs(t.Context(), name, map[string]string{"b": "2"}))
 	})

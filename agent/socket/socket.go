@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	maxConnections = 64
+	maxConnections = 256
 	readTimeout    = 5 * time.Second // for the whole request
 	writeTimeout   = 5 * time.Second
 	// takeover is how long a process that was killed may take to let go of its socket.
