@@ -14,13 +14,14 @@ import (
 // asked again, the rest stays. It is asked anew as a whole when rules name addresses at which the atoms are not cut yet, and
 // after so many changes that what they left behind is worth it.
 type Analysis struct {
-	in     Input
-	engine *Engine
-	parts  [][]Part // by from*classes+to
+	in      Input
+	engine  *Engine
+	parts   [][]Part // by from*classes+to
+	changes int      // since it was asked anew
 }
 
-// maxOutcomes bounds what an engine may remember of rules that are no more.
-const maxOutcomes = 1 << 20
+// maxChanges bounds the changes after which everything is asked anew, so that nothing is kept of rules that are no more.
+const maxChanges = 1000
 
 // Pair is two classes, by their places.
 type Pair struct{ From, To int }
@@ -34,7 +35,7 @@ func NewAnalysis(in Input) *Analysis {
 
 func (a *Analysis) start(in Input) {
 	n := len(in.Classes)
-	a.in, a.engine, a.parts = in, NewEngine(in), make([][]Part, n*n)
+	a.in, a.engine, a.parts, a.changes = in, NewEngine(in), make([][]Part, n*n), 0
 	for from := range n {
 		for to := range n {
 			a.parts[from*n+to] = a.engine.Between(from, to)
@@ -54,7 +55,8 @@ func (a *Analysis) Between(from, to int) []Part { return a.parts[from*len(a.in.C
 func (a *Analysis) Update(tables map[fabric.NetworkID]firewall.Table) (asked []Pair, all bool) {
 	in := a.in
 	in.Tables = tables
-	if len(a.engine.outcomes) > maxOutcomes || len(tables) != len(a.in.Tables) || !a.engine.Atoms.cutAt(RangesOf(tables)) {
+	a.changes++
+	if a.changes > maxChanges || len(tables) != len(a.in.Tables) || !a.engine.Atoms.cutAt(RangesOf(tables)) {
 		a.start(in)
 		return nil, true
 	}
@@ -71,21 +73,8 @@ func (a *Analysis) Update(tables map[fabric.NetworkID]firewall.Table) (asked []P
 			a.start(in)
 			return nil, true
 		}
-		e.networks[id] = old.with(t, e)
-		for i, c := range e.classes {
-			if c.Network != id || c.Identity == 0 {
-				continue
-			}
-			for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
-				was := e.sides[i].subject[d]
-				is := e.networks[id].directions[d].groupOf(c.Identity)
-				if !is.sameRules(was) {
-					changed[d][i] = true
-				} else if is != was && is.code == nil { // what is known of the old group holds for the new one
-					is.code, is.byCode = was.code, was.byCode
-				}
-				e.sides[i].subject[d] = is
-			}
+		for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
+			e.follow(old.directions[d], rulesOf(t, d), changed[d])
 		}
 	}
 	ask := func(from, to int) {
@@ -134,18 +123,83 @@ func (a *Atoms) cutAt(ranges []Range) bool {
 	return true
 }
 
-// with returns the table prepared anew, with what is known of rules that stay.
-func (t *table) with(next firewall.Table, e *Engine) *table {
-	out := &table{}
-	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
-		old := t.directions[d]
-		known := make(map[firewall.RuleID]*prepared, len(old.rules))
-		for i := range old.rules {
-			known[old.rules[i].rule.ID] = &old.rules[i]
-		}
-		out.directions[d] = newRuleList(rulesOf(next, d), e, old.peers, known)
+// follow gives the subjects of a table that other rules govern now other groups, and marks their classes. The groups of others
+// stay, with the rules as they were prepared.
+func (e *Engine) follow(old *ruleList, rules []*firewall.Rule, changed []bool) {
+	known := make(map[firewall.RuleID]*prepared, len(old.rules))
+	for i := range old.rules {
+		known[old.rules[i].rule.ID] = &old.rules[i]
 	}
-	return out
+	touched := touchedBy(old, rules)
+	if !touched.all && len(touched.ids) == 0 {
+		return
+	}
+	next := newRuleList(rules, e, old.peers, known)
+	next.direction = old.direction
+	e.networks[old.peers.network].directions[old.direction] = next
+	for i, c := range e.classes {
+		if c.Network != old.peers.network || c.Identity == 0 || !touched.all && !touched.ids[c.Identity] {
+			continue
+		}
+		g := next.groupOf(c.Identity)
+		changed[i] = !g.sameRules(e.sides[i].subject[old.direction])
+		e.sides[i].subject[old.direction] = g
+	}
+}
+
+// touched are the subjects that a change of rules may concern.
+type touched struct {
+	all bool
+	ids map[fabric.Identity]bool
+}
+
+func (t *touched) add(w firewall.Workloads) {
+	t.all = t.all || w.Any
+	for _, id := range w.IDs {
+		t.ids[id] = true
+	}
+}
+
+// touchedBy compares rules by their ids. Rules that stand in another order than before touch everybody.
+func touchedBy(old *ruleList, rules []*firewall.Rule) touched {
+	t := touched{ids: make(map[fabric.Identity]bool)}
+	places := make(map[firewall.RuleID]int, len(old.rules))
+	for i := range old.rules {
+		places[old.rules[i].rule.ID] = i
+	}
+	t.all = len(places) != len(old.rules) // an id that two rules have says nothing
+	last := -1
+	for _, r := range rules {
+		i, ok := places[r.ID]
+		if !ok {
+			t.add(r.Subject)
+			continue
+		}
+		delete(places, r.ID)
+		was := old.rules[i].rule
+		alike := decidesAlike(was, r)
+		if alike { // others are touched already
+			t.all = t.all || i < last
+			last = i
+		}
+		switch {
+		case !alike, was.Subject.Any != r.Subject.Any:
+			t.add(was.Subject)
+			t.add(r.Subject)
+		case !slices.Equal(was.Subject.IDs, r.Subject.IDs):
+			for _, lists := range [][2][]fabric.Identity{{was.Subject.IDs, r.Subject.IDs}, {r.Subject.IDs, was.Subject.IDs}} {
+				for _, id := range lists[0] {
+					if !slices.Contains(lists[1], id) {
+						t.ids[id] = true
+					}
+				}
+			}
+		}
+	}
+	for _, i := range places {
+		t.add(old.rules[i].rule.Subject)
+	}
+	return t
 }
 
 // decidesAlike reports whether two rules do the same for those whom they govern.

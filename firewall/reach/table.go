@@ -16,11 +16,13 @@ type table struct {
 
 // ruleList holds the rules of one direction in the order in which they are asked.
 type ruleList struct {
+	direction firewall.Direction
+
 	rules  []prepared
 	peers  peers
 	groups map[string]*group // by their rules
 
-	bySubject  map[fabric.Identity][]int32 // the rules that name a subject by its identity
+	bySubject  map[fabric.Identity][]int32 // the rules that name a subject by its identity; nil: they are searched
 	anySubject []int32
 }
 
@@ -45,9 +47,10 @@ type group struct {
 
 // peers are the classes that can be the other side of a table's subjects.
 type peers struct {
-	list  []int32 // in order
-	local []int32 // the place in list, by class; negative for others
-	index *peerIndex
+	network fabric.NetworkID // of the table
+	list    []int32          // in order
+	local   []int32          // the place in list, by class; negative for others
+	index   *peerIndex
 }
 
 // peerIndex finds classes for all tables.
@@ -70,9 +73,11 @@ func newPeerIndex(classes []Class) *peerIndex {
 // of returns the peers of a table.
 func (x *peerIndex) of(in Input, table fabric.NetworkID) peers {
 	if in.Joined == nil && x.everyone != nil {
-		return *x.everyone
+		p := *x.everyone
+		p.network = table
+		return p
 	}
-	p := peers{local: make([]int32, len(x.classes)), index: x}
+	p := peers{network: table, local: make([]int32, len(x.classes)), index: x}
 	networks := make(map[fabric.NetworkID]bool)
 	for i, c := range x.classes {
 		joined, known := networks[c.Network]
@@ -95,7 +100,9 @@ func (x *peerIndex) of(in Input, table fabric.NetworkID) peers {
 func newTable(t firewall.Table, e *Engine, p peers) *table {
 	out := &table{}
 	for _, d := range []firewall.Direction{firewall.Ingress, firewall.Egress} {
-		out.directions[d] = newRuleList(rulesOf(t, d), e, p, nil)
+		l := newRuleList(rulesOf(t, d), e, p, nil)
+		l.direction = d
+		out.directions[d] = l
 	}
 	return out
 }
@@ -114,8 +121,9 @@ func rulesOf(t firewall.Table, d firewall.Direction) []*firewall.Rule {
 
 // newRuleList prepares rules; known are those that were prepared before, by their ids.
 func newRuleList(rules []*firewall.Rule, e *Engine, of peers, known map[firewall.RuleID]*prepared) *ruleList {
-	l := &ruleList{
-		rules: make([]prepared, 0, len(rules)), peers: of, groups: make(map[string]*group), bySubject: make(map[fabric.Identity][]int32),
+	l := &ruleList{rules: make([]prepared, 0, len(rules)), peers: of, groups: make(map[string]*group)}
+	if known == nil { // else few subjects are asked for
+		l.bySubject = make(map[fabric.Identity][]int32)
 	}
 	for i, r := range rules {
 		p := prepared{rule: r}
@@ -132,6 +140,9 @@ func newRuleList(rules []*firewall.Rule, e *Engine, of peers, known map[firewall
 		l.rules = append(l.rules, p)
 		if r.Subject.Any {
 			l.anySubject = append(l.anySubject, int32(i))
+			continue
+		}
+		if l.bySubject == nil {
 			continue
 		}
 		for _, id := range r.Subject.IDs {
@@ -195,6 +206,11 @@ func (p *prepared) findPeers(e *Engine, of peers) {
 // groupOf returns the group of the subjects with an identity.
 func (l *ruleList) groupOf(id fabric.Identity) *group {
 	rules := slices.Concat(l.anySubject, l.bySubject[id])
+	for i := range l.rules {
+		if s := &l.rules[i].rule.Subject; l.bySubject == nil && !s.Any && slices.Contains(s.IDs, id) {
+			rules = append(rules, int32(i))
+		}
+	}
 	slices.Sort(rules)
 	buf := make([]byte, 0, 4*len(rules))
 	for _, r := range rules {
