@@ -1,9 +1,16 @@
 package topology
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/weftfabric/weft/fabric"
+)
 
 // Compatible reports whether some label set is selected by all the selectors, whether anything has it now or not.
 func Compatible(selectors ...Selector) bool {
+	if len(selectors) == 2 && len(selectors[0].MatchExpressions)+len(selectors[1].MatchExpressions) == 0 {
+		return agree(selectors[0].MatchLabels, selectors[1].MatchLabels)
+	}
 	keys := make(map[string]*demand)
 	of := func(key string) *demand {
 		if keys[key] == nil {
@@ -32,6 +39,16 @@ func Compatible(selectors ...Selector) bool {
 	}
 	for _, d := range keys {
 		if !d.satisfiable() {
+			return false
+		}
+	}
+	return true
+}
+
+// agree reports whether labels that both name have one value.
+func agree(a, b fabric.Labels) bool {
+	for key, value := range a {
+		if other, both := b[key]; both && other != value {
 			return false
 		}
 	}

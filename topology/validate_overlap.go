@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/weftfabric/weft/fabric"
 )
@@ -28,12 +29,40 @@ func (v *validator) overlaps() {
 		}
 	}
 	for r, group := range groups { // problems are sorted at the end
-		for j, b := range group {
-			for _, a := range group[:j] {
-				v.disagreement(pair{a, b}, r.priority)
+		// Most policies have one action alone, and those that have the same one can't disagree.
+		byAction := make(map[Action][]int)
+		for i, o := range group {
+			a := o.soleAction()
+			byAction[a] = append(byAction[a], i)
+		}
+		for action, some := range byAction {
+			for other, more := range byAction {
+				if action == other && action != "" || action > other {
+					continue
+				}
+				for _, i := range some {
+					for _, j := range more {
+						if i < j || action != other {
+							v.disagreement(pair{group[min(i, j)], group[max(i, j)]}, r.priority)
+						}
+					}
+				}
 			}
 		}
 	}
+}
+
+// soleAction returns the action that all rules of a policy have; empty when they have several.
+func (o *Object) soleAction() Action {
+	ingress, egress := o.rules()
+	sole := Allow // of a policy without rules, which disagrees with none
+	for i, r := range slices.Concat(ingress, egress) {
+		if i > 0 && r.Action != sole {
+			return ""
+		}
+		sole = r.Action
+	}
+	return sole
 }
 
 // pair is two policies of one kind; a stands before b.
