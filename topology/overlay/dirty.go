@@ -44,8 +44,8 @@ func (n *Net) touchPair(a, b Name) {
 	switch n.spec.Type {
 	case topology.OverlayHub, topology.OverlayZones:
 		// Their hubs or gateways have tunnels with nodes that must talk at all, and hops to those that their zones need.
-		n.touch(n.gatesOf(a)...)
-		n.touch(n.gatesOf(b)...)
+		n.touch(n.serving(a)...)
+		n.touch(n.serving(b)...)
 		if n.coreFailed() {
 			n.touch(n.core...)
 		}
@@ -68,15 +68,23 @@ func (n *Net) touchLink(l Link) {
 	}
 }
 
+// serving returns the hubs, or the gateways of a node's zone, of which the node itself may be one.
+func (n *Net) serving(name Name) []Name {
+	if n.spec.Type == topology.OverlayHub {
+		return n.core
+	}
+	return n.gateways[n.nodes[name].Zone]
+}
+
 // touchBehind marks those who reach a node over hubs or gateways, and the relays of theirs.
 func (n *Net) touchBehind(name Name) {
 	if n.spec.Type == topology.OverlayHub || n.coreFailed() {
 		n.touch(n.core...)
 	}
-	n.touch(n.gatesOf(name)...)
+	n.touch(n.serving(name)...)
 	for _, p := range n.partners(name) {
 		n.touch(p)
-		n.touch(n.gatesOf(p)...)
+		n.touch(n.serving(p)...)
 	}
 }
 
