@@ -42,6 +42,9 @@ var rules = []rule{
 	{why: "an answer to DHCP depends on the request and the workload alone", roots: []string{"agent/dhcp"}, only: []string{"fabric"}},
 	{why: "an ICMP error depends on the packet and the router alone", roots: []string{"agent/icmp"}, only: []string{"fabric"}},
 	{why: "drift is a comparison, repairing is the agent's", roots: []string{"agent/drift"}, only: []string{"agent/dataplane", "wire/openflow"}},
+	{why: "counts are added up from readings", roots: []string{"agent/hits"}, only: []string{"fabric", "firewall"}},
+	{why: "which live connections are forbidden follows from the plan", roots: []string{"agent/conntrack"}, only: []string{"fabric", "firewall", "plan", "wire/openflow"}, pure: true},
+	{why: "a log of connections knows no agent", roots: []string{"agent/flowlog"}, only: []string{"fabric", "firewall"}},
 	{why: "the dataplane's difference is pure", roots: []string{"agent/dataplane"}, only: []string{"fabric", "wire/openflow"}, pure: true},
 	{why: "the plugin starts fast: no agent, no switch, no store", roots: []string{"cni", "cmd/weft-cni"}, never: []string{
 		module + "agent", "github.com/vishvananda/netlink", "github.com/ovn-kubernetes/libovsdb", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"}},

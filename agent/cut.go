@@ -157,7 +157,7 @@ func (a *Agent) convergeCuts(s *state) {
 		again := c.concerned
 		t := s.sweepOf(slices.Sorted(maps.Keys(again)), s.plan)
 		c.concerned, c.sweeping = map[fabric.NetworkID]bool{}, true
-		a.work.Go(func() { a.swept(t, again, a.inTime(func(ctx context.Context) error { return a.runSweep(ctx, t) })) })
+		a.work.Go(func() { a.swept(again, a.inTime(func(ctx context.Context) error { return a.runSweep(ctx, t) })) })
 	}
 	if len(c.unsettled) > 0 && !c.settling {
 		zones := c.unsettled
@@ -184,7 +184,7 @@ func (a *Agent) inTime(f func(context.Context) error) error {
 }
 
 // swept takes over the end of a sweep. It asks again about all when it failed.
-func (a *Agent) swept(t sweep, again map[fabric.NetworkID]bool, err error) {
+func (a *Agent) swept(again map[fabric.NetworkID]bool, err error) {
 	_ = a.do(a.life, func(s *state) { // fails only when the agent ends
 		c := &s.cuts
 		c.sweeping, c.doomed, c.problem = false, nil, ""

@@ -129,10 +129,7 @@ func (a *app) showLogs(ctx context.Context, stream *connect.ServerStreamForClien
 			fmt.Fprintf(a.Stderr, "%s: unknown: %s\n", m.GetNode(), m.GetError())
 		}
 	}
-	if err := stream.Err(); err != nil {
-		if follow && ctx.Err() != nil {
-			return nil // the user has seen enough
-		}
+	if err := stream.Err(); err != nil && (!follow || ctx.Err() == nil) { // else the user has seen enough
 		return explain(a.server(), err)
 	}
 	slices.SortStableFunc(lines, func(a, b logLine) int { return a.record.Time.Compare(b.record.Time) })
