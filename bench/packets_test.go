@@ -87,7 +87,7 @@ func measurePackets(tb testing.TB, size packetsSize) *table {
 			got, normal := &way.results[i], &way.results[i/2*2]
 			t.add(way.name, c.name, fmt.Sprintf("%.2f", medianOf(got.rate)), pairedText(got.rate, normal.rate),
 				fmt.Sprintf("%.0f µs", medianOf(got.trips)), fmt.Sprintf("%.2f", paired(got.trips, normal.trips)),
-				fmt.Sprintf("%.2f µs", medianOf(got.cpu)), fmt.Sprintf("%.2f", paired(got.cpu, normal.cpu)), ownText(got.user), overText(got.user, normal.user), fmt.Sprintf("%.1f", medianOf(got.passes)), got.stalls)
+				fmt.Sprintf("%.2f µs", medianOf(got.cpu)), pairedText(got.cpu, normal.cpu), ownText(got.user), overText(got.user, normal.user), fmt.Sprintf("%.1f", medianOf(got.passes)), got.stalls)
 		}
 	}
 	t.note("NORMAL: a bridge with one NORMAL flow on the same switch as the next line's carrier; its own VXLAN tunnel, no conntrack, no policy.")
