@@ -309,7 +309,7 @@ func (v *verifier) enterUnknown() {
 	}
 	own.assume(cube{is(openflow.InPort, uint64(openflow.PortLocal))})
 	for _, s := range []*state{s, own} {
-		v.ask(s, tableClassify, int(tableRoute), func(leaf *state) { v.mustDrop(leaf, "from a port that nobody is attached to") })
+		v.ask(s, tableClassify, int(tableRoute), func(leaf *state) { v.mustDrop(leaf, regionNobody) })
 	}
 	if v.in.TunnelPort == 0 {
 		return

@@ -10,7 +10,7 @@ const (
 	// maxEvents is how many flows a journal remembers.
 	maxEvents = 50
 	// maxApart is how many flows that were found different in the same way at once are remembered each.
-	maxApart = 10
+	maxApart = 3
 	// Memory is for how long an event is told after its flow was repaired.
 	Memory = 10 * time.Minute
 )
