@@ -63,8 +63,10 @@ func reported(code ExitCode) error { return &Error{Code: code, Err: errReported}
 
 var errReported = errors.New("already reported")
 
-// exitCoder is the error of a command that ran another program: that program's exit code is passed on.
-type exitCoder interface{ ExitCode() int }
+// exitCoder is the error of a command that ran another program for its user: that program's exit code is passed on, and
+// nothing is said. The method isn't called ExitCode, which errors of programs have that a command runs for itself
+// (os/exec.ExitError): those are to be told.
+type exitCoder interface{ PassExitCode() int }
 
 // codeOf returns the exit code for a command's error.
 func codeOf(ctx context.Context, err error) ExitCode {
@@ -80,7 +82,7 @@ func codeOf(ctx context.Context, err error) ExitCode {
 	case errors.As(err, &e):
 		return e.Code
 	case errors.As(err, &inner):
-		return ExitCode(inner.ExitCode())
+		return ExitCode(inner.PassExitCode())
 	}
 	return ExitRefused
 }

@@ -23,8 +23,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("the command ended with exit code %d", e.Code)
 }
 
-// ExitCode is what the process must return.
-func (e *ExitError) ExitCode() int { return e.Code }
+// PassExitCode is what the process must return.
+func (e *ExitError) PassExitCode() int { return e.Code }
 
 // commonFlags name a lab.
 type commonFlags struct {
