@@ -189,10 +189,13 @@ func (r Report) summary(side Side) Summary {
 	return s
 }
 
+// SwitchesNotCovered says that a report is about policy alone.
+const SwitchesNotCovered = "What switches hold: this is what policy says. weft audit verify proves that a node's flows carry it out."
+
 // notCovered says what a report doesn't speak about.
 func notCovered(kind InputKind) []string {
 	out := []string{
-		"What switches hold: this is what policy says. weft audit verify proves that a node's flows carry it out.",
+		SwitchesNotCovered,
 		"Whether a node is up, a program listens, or a packet arrives for other reasons than policy.",
 		"Connections that were allowed before a policy changed.",
 	}

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weftfabric/weft/audit"
 	"github.com/weftfabric/weft/audit/evidence"
+	"github.com/weftfabric/weft/cli/output"
 	"github.com/weftfabric/weft/topology"
+	"github.com/weftfabric/weft/verify"
 	"github.com/weftfabric/weft/version"
 )
 
@@ -21,18 +24,20 @@ import (
 type sealFlags struct {
 	bundle, key   string
 	withoutInputs bool
+	verify        bool
 }
 
 func (f *sealFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.bundle, "bundle", "", "also write the report to this file, as signed evidence")
 	cmd.Flags().StringVar(&f.key, "key", "", "private key that signs --bundle: see weft audit keygen")
 	cmd.Flags().BoolVar(&f.withoutInputs, "without-inputs", false, "leave what was audited out of --bundle, but for its hashes")
+	cmd.Flags().BoolVar(&f.verify, "verify", false, "with --bundle: also prove that each node's flows carry out its plan")
 	completeFiles(cmd, "bundle", "key")
 }
 
 func (f *sealFlags) check(cmd *cobra.Command) error {
-	if (f.bundle == "") != (f.key == "") {
-		return usage(cmd, "--bundle and --key belong together: evidence is signed; weft audit keygen makes a key")
+	if (f.bundle == "") != (f.key == "") || f.verify && f.bundle == "" {
+		return usage(cmd, "--bundle and --key belong together, and --verify goes with them: evidence is signed; weft audit keygen makes a key")
 	}
 	return nil
 }
@@ -58,10 +63,11 @@ func (a *app) seal(cmd *cobra.Command, f reportFlags, b audit.Brief, r audit.Rep
 	}
 	m := evidence.NewManifest(r)
 	m.Made, m.Version, m.Question = stamp(a.Now()), version.Version, f.question(r)
-	if err := a.sealNodes(cmd, f, &m); err != nil {
+	var contents []evidence.Content
+	verification, err := a.sealNodes(cmd, f, &m)
+	if err != nil {
 		return err
 	}
-	var contents []evidence.Content
 	if !f.seal.withoutInputs {
 		for i, data := range inputsOf(b) {
 			c := evidence.Content{Name: fmt.Sprintf("inputs/%03d", i+1), Data: data}
@@ -78,6 +84,9 @@ func (a *app) seal(cmd *cobra.Command, f reportFlags, b audit.Brief, r audit.Rep
 		return err
 	}
 	contents = append(contents, evidence.Content{Name: evidence.ReportName, Data: answers}, evidence.Content{Name: evidence.PageName, Data: page.Bytes()})
+	if verification != nil {
+		contents = append(contents, evidence.Content{Name: evidence.VerifiedName, Data: verification})
+	}
 	sealed, err := evidence.Seal(m, contents, key)
 	if err != nil {
 		return err
@@ -93,27 +102,58 @@ func (a *app) seal(cmd *cobra.Command, f reportFlags, b audit.Brief, r audit.Rep
 	return nil
 }
 
-// sealNodes notes what the nodes' switches hold, or why that isn't known.
-func (a *app) sealNodes(cmd *cobra.Command, f reportFlags, m *evidence.Manifest) error {
-	if m.Input.Kind != audit.FromController {
-		return nil
+// sealNodes notes what the nodes' switches hold, or why that isn't known. It returns what verification said, if it was asked.
+func (a *app) sealNodes(cmd *cobra.Command, f reportFlags, m *evidence.Manifest) (verification []byte, err error) {
+	present := m.Input.Kind == audit.FromController && f.source.revision == 0
+	switch {
+	case f.seal.verify && !present:
+		return nil, usage(cmd, "--verify is about the controller's present state: leave out -f and --revision")
+	case f.seal.verify:
+		v, err := a.verifyNodes(cmd, nil, false)
+		if err != nil {
+			return nil, err
+		}
+		return noteVerified(v, m)
+	case m.Input.Kind != audit.FromController:
+		return nil, nil
 	}
 	missing := pastRevision
-	if f.source.revision == 0 {
+	if present {
 		client, err := a.dial(cmd)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		nodes, reason, err := nodeEvidence(cmd.Context(), client.Observe)
 		if err != nil {
-			return explain(a.server(), err)
+			return nil, explain(a.server(), err)
 		}
 		m.Nodes, missing = append(m.Nodes, nodes...), reason
 	}
 	if missing != "" {
 		m.NotCovered = append(m.NotCovered, string(missing))
 	}
-	return nil
+	return nil, nil
+}
+
+// noteVerified notes what verification said of the nodes. What switches hold is covered when it said something of each.
+func noteVerified(v verified, m *evidence.Manifest) ([]byte, error) {
+	covered := len(v.Nodes) > 0
+	for _, n := range v.Nodes {
+		node := evidence.Node{Name: n.Node, Error: n.Error}
+		if covered = covered && n.Report != nil; n.Report != nil {
+			node.Read, node.PlanRevision, node.PlanHash = stamp(*n.ReadAt), n.PlanRevision, n.PlanHash
+			node.Flows, node.FlowsSHA256, node.Verified = uint32(n.Report.Flows), n.FlowsSHA256, evidence.FlowsProved
+			if len(n.Report.Findings) > 0 {
+				node.Verified = evidence.FlowsFindings
+			}
+			node.Settled = !slices.ContainsFunc(n.Report.Findings, func(f verify.Finding) bool { return f.Kind == verify.KindPlan })
+		}
+		m.Nodes = append(m.Nodes, node)
+	}
+	if covered {
+		m.NotCovered = slices.DeleteFunc(m.NotCovered, func(s string) bool { return s == audit.SwitchesNotCovered })
+	}
+	return output.Marshal(v)
 }
 
 // inputsOf returns what a report was made of, in the order in which its input lists it.

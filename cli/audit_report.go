@@ -31,7 +31,8 @@ func (a *app) auditReportCommand() *cobra.Command {
 
 --bundle writes the report to a file as evidence: with what was audited, its hashes, the revision, the version of weft and
 the time, signed with the key that --key names. "weft audit verify-bundle" checks it and asks again. Of a controller's state
-the bundle also says what each node's switch held at that time, by hash. --without-inputs leaves out what was audited;
+the bundle also says what each node's switch held at that time, by hash; --verify adds the proof that it carries out the
+node's plan ("weft audit verify"). --without-inputs leaves out what was audited;
 verify-bundle then needs it.
 
 The exit code is 1 when an assertion is violated, could not be decided, or is about what the model doesn't hold.`,

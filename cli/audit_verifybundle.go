@@ -176,7 +176,14 @@ func (a *app) printBundleCheck(path string, c bundleCheck) error {
 			fmt.Fprintf(a.Stdout, "node: %s: not read: %s\n", n.Name, n.Error)
 			continue
 		}
-		fmt.Fprintf(a.Stdout, "node: %s: %d flows at %s, SHA-256 %s\n", n.Name, n.Flows, n.Read, n.FlowsSHA256)
+		proof := ""
+		switch n.Verified {
+		case evidence.FlowsProved:
+			proof = ", proved to carry out the plan"
+		case evidence.FlowsFindings:
+			proof = ", which do not carry out the plan: see " + evidence.VerifiedName
+		}
+		fmt.Fprintf(a.Stdout, "node: %s: %d flows at %s, SHA-256 %s%s\n", n.Name, n.Flows, n.Read, n.FlowsSHA256, proof)
 	}
 	v := m.Verdicts
 	fmt.Fprintf(a.Stdout, "answers: %d of %d pairs connect; %s, %s; assertions: %d proved, %d violated, %d vacuous, %d not decided, %d not modelled\n",

@@ -18,6 +18,7 @@ const (
 	signatureName = "signature"
 	ReportName    = "report.json"
 	PageName      = "report.html"
+	VerifiedName  = "verification.json" // only when nodes were verified
 )
 
 // maxFile bounds a file of a bundle, and maxFiles their number.

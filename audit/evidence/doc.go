@@ -6,6 +6,7 @@
 //	inputs/001 ...      what was audited, unless it was left out
 //	report.json         the answers
 //	report.html         the same for people
+//	verification.json   what "weft audit verify" says of the nodes, when that was asked
 //	signature           Ed25519 (RFC 8032) of the manifest, 64 bytes
 //
 // The manifest holds for all else, and the archive has one form alone: a bundle of which any byte was changed is refused.

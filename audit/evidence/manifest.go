@@ -48,7 +48,19 @@ type Node struct {
 	Settled     bool   `json:"settled"`
 	Flows       uint32 `json:"flows"`
 	FlowsSHA256 string `json:"flowsSha256,omitempty"` // of the dump's text
+	// Verified says whether the flows were proved to carry out the node's plan; empty when that wasn't asked. The file
+	// verification.json has the whole answer.
+	Verified Verification `json:"verified,omitempty"`
 }
+
+// Verification is what became of the proof about a node's flows.
+type Verification string
+
+// The outcomes.
+const (
+	FlowsProved   Verification = "proved"
+	FlowsFindings Verification = "findings"
+)
 
 // NewManifest returns a manifest of a report.
 func NewManifest(r audit.Report) Manifest {
