@@ -74,6 +74,30 @@ kind: FirewallPolicy
 metadata: {name: q, tenant: a}
 spec: {priority: 10, network: x, ingress: [{action: pass}]}`, []string{
 			"ingress tenant pass any from any", "ingress tenant deny any from any", "ingress tenant deny any from any last", "ingress posture allow any from any", "egress posture allow any from any"}},
+		{"a rule that logs", `
+kind: FirewallPolicy
+metadata: {name: p, tenant: a}
+spec: {network: x, ingress: [{log: true, ports: [{protocol: tcp, port: 80}]}, {action: deny}]}`, []string{
+			"ingress tenant allow any from any tcp/80-80 log", "ingress tenant deny any from any", "ingress tenant deny any from any last",
+			"ingress posture allow any from any", "egress posture allow any from any"}},
+		{"a tenant's denials are logged, the platform's rules and the posture included", `
+kind: Tenant
+metadata: {name: a}
+spec: {posture: deny, logDenials: true}
+---
+kind: PlatformPolicy
+metadata: {name: p}
+spec: {tier: platform, ingress: [{action: deny, ports: [{protocol: tcp, port: 22}]}, {ports: [{protocol: tcp, port: 80}]}]}`, []string{
+			"ingress platform deny any from any tcp/22-22 log", "ingress platform allow any from any tcp/80-80",
+			"ingress posture deny any from any log", "egress posture deny any from any log"}},
+		{"the fabric's denials are logged", `
+kind: Fabric
+metadata: {name: default}
+spec: {posture: deny, logDenials: true}`, []string{"ingress posture deny any from any log", "egress posture deny any from any log"}},
+		{"another tenant's denials", `
+kind: Tenant
+metadata: {name: b}
+spec: {posture: deny, logDenials: true}`, []string{"ingress posture allow any from any", "egress posture allow any from any"}},
 	}
 	for _, row := range rows {
 		s := startState(t)
@@ -112,6 +136,9 @@ func ruleText(r firewall.Rule) string {
 	}
 	if r.Order.Last {
 		words = append(words, "last")
+	}
+	if r.Log {
+		words = append(words, "log")
 	}
 	return strings.Join(words, " ")
 }

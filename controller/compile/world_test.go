@@ -113,7 +113,7 @@ func drawRules(t *rapid.T, egress bool) []topology.Rule {
 		return nil
 	}
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) topology.Rule {
-		r := topology.Rule{Action: rapid.SampledFrom([]topology.Action{topology.Allow, topology.Deny, topology.Pass}).Draw(t, "action")}
+		r := topology.Rule{Action: rapid.SampledFrom([]topology.Action{topology.Allow, topology.Deny, topology.Pass}).Draw(t, "action"), Log: rapid.Bool().Draw(t, "log")}
 		if egress {
 			r.To = drawPeers(t)
 		} else {
@@ -171,11 +171,14 @@ func drawObject(t *rapid.T) *topology.Object {
 		f := &topology.Fabric{Metadata: topology.Metadata{Name: "default"}}
 		f.Spec.UnderlayMTU = rapid.SampledFrom([]int{0, 9000}).Draw(t, "mtu")
 		f.Spec.Posture = posture.Draw(t, "posture")
+		f.Spec.LogDenials = rapid.Bool().Draw(t, "logDenials")
 		drawEncryption(t, &f.Spec)
 		f.Spec.IgnoredLabels = rapid.SampledFrom([][]string{nil, {"env"}}).Draw(t, "ignored")
 		return object(f)
 	case topology.KindTenant:
-		return tenant(ref.Tenant, rapid.SampledFrom([]string{"gold", "iron"}).Draw(t, "tier"), posture.Draw(t, "posture"))
+		o := tenant(ref.Tenant, rapid.SampledFrom([]string{"gold", "iron"}).Draw(t, "tier"), posture.Draw(t, "posture"))
+		o.Tenant.Spec.LogDenials = rapid.Bool().Draw(t, "logDenials")
+		return o
 	case topology.KindNetwork:
 		return network(ref, posture.Draw(t, "posture"))
 	case topology.KindPeering:
