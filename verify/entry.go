@@ -50,13 +50,9 @@ type arrival struct {
 }
 
 func (v *verifier) entry() {
-	for _, a := range v.attachments {
-		v.enterPort(a)
-	}
+	v.inParallel(len(v.attachments), func(w *verifier, i int) { w.enterPort(v.attachments[i]) })
 	if v.in.TunnelPort != 0 {
-		for _, p := range v.in.Plan.Peers {
-			v.enterPeer(p)
-		}
+		v.inParallel(len(v.in.Plan.Peers), func(w *verifier, i int) { w.enterPeer(v.in.Plan.Peers[i]) })
 	}
 	v.enterUnknown()
 }

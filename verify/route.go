@@ -27,18 +27,25 @@ type target struct {
 }
 
 func (v *verifier) routes() {
+	type question struct {
+		n      *plan.Network
+		f      family
+		tunnel bool
+	}
+	var all []question
 	for i := range v.in.Plan.Networks {
 		n := &v.in.Plan.Networks[i]
 		here := slices.ContainsFunc(v.attachments, func(a Attachment) bool { return a.Network == n.ID })
 		for _, f := range families() {
 			if here {
-				v.route(n, f, false)
+				all = append(all, question{n, f, false})
 			}
 			if v.in.TunnelPort != 0 && len(v.remote[n.ID]) > 0 {
-				v.route(n, f, true)
+				all = append(all, question{n, f, true})
 			}
 		}
 	}
+	v.inParallel(len(all), func(w *verifier, i int) { w.route(all[i].n, all[i].f, all[i].tunnel) })
 }
 
 // routed returns what table Route is told: any packet of a family, from a network of any identity.
