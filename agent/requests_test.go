@@ -154,6 +154,7 @@ func TestStrictIdentityAsksOnce(t *testing.T) {
 	r.ready()
 	web := fabric.Labels{"app": "web"}
 	r.add("c1", "/ns/1", web)
+	before := r.controller.count("ResolveIdentity")
 	if err := r.controller.change("test", func() error {
 		r.controller.plan.Settings.StrictIdentity = true
 		return nil
@@ -161,7 +162,6 @@ func TestStrictIdentityAsksOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("the strict plan", func() bool {
-		before := r.controller.count("ResolveIdentity")
 		r.add("c2", "/ns/2", web)
 		r.mustAsk(cniwire.Request{Del: &cniwire.Del{Attachment: cniwire.Attachment{ContainerID: "c2", IfName: "eth0"}}})
 		return r.controller.count("ResolveIdentity") > before
