@@ -38,7 +38,7 @@ test: deps guest build vet lint test-all fuzz-short ## Run every test, those on 
 # The sandbox has no network, so every module that a test builds comes first.
 .PHONY: modules
 modules:
-	for dir in . bench/peer lab/runtimes/peer; do (cd $$dir && $(GO) mod download); done
+	for dir in . bench/peer lab/runtimes/peer audit/kubernetes/oracle; do (cd $$dir && $(GO) mod download); done
 
 .PHONY: test-all
 test-all: modules
@@ -53,6 +53,12 @@ test-runtimes: deps guest build modules ## Attach containers through podman and 
 test-libvirt: deps guest build modules ## Attach a libvirt domain to a Port
 	$(MAKE) -s deps NEEDS="libvirtd:libvirt-daemon virsh:libvirt-clients /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so:libvirt-daemon-driver-qemu"
 	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run TestLibvirt ./lab
+
+.PHONY: oracle
+oracle: deps modules ## Hold policy against outside oracles for an hour: cyclonus, ofproto/trace, mutants of flows
+	$(TEST_ENV) WEFT_ORACLE=1 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run 'Cyclonus|Selectors|AddUp' ./audit/kubernetes
+	$(TEST_ENV) tools/sandbox $(GO) test -count=1 -v -timeout 60m -run TestThreeWay ./agent/pipeline -rapid.checks=10000
+	$(TEST_ENV) WEFT_MUTANTS=600 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run TestMutants ./verify
 
 .PHONY: soak
 soak: deps guest build modules ## Hurt labs and clusters for many minutes, and look for what is lost or leaks
@@ -72,7 +78,7 @@ FUZZTIME ?= 5s
 fuzz-short: ## Fuzz each target for FUZZTIME
 	@while IFS=: read -r file target; do
 	  echo "fuzz $$target in $$(dirname $$file) for $(FUZZTIME)"
-	  $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME)
+	  $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s
 	done < <(git grep -oE 'func Fuzz[A-Za-z0-9]+' -- '*_test.go' | sed 's/func //')
 
 .PHONY: bench
