@@ -32,6 +32,7 @@ type Agent struct {
 	ways     chan struct{} // the way to others isn't as it has to be
 	refused  atomic.Uint64 // questions of the switch that weren't answered
 
+	clientsDue  chan struct{} // remote clients have to be looked at
 	countNow    chan struct{}
 	connections *flowlog.File // nil keeps no log
 	// limited and unwritten count records of connections that the agent left out, or couldn't write.
@@ -44,7 +45,7 @@ func New(cfg Config) *Agent {
 	a := &Agent{
 		cfg: cfg, life: life, stop: stop, events: make(chan func(*state)), jobs: make(chan flowJob, 1),
 		plans: make(chan savedPlan, 1), reports: make(chan struct{}, 1), ways: make(chan struct{}, 1),
-		countNow: make(chan struct{}, 1),
+		countNow: make(chan struct{}, 1), clientsDue: make(chan struct{}, 1),
 	}
 	if cfg.FlowLog != "" {
 		a.connections = flowlog.NewFile(cfg.FlowLog, 0)
@@ -61,7 +62,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	s.refused, s.wireguardPort = &a.refused, a.cfg.WireGuardPort
 	a.loadPlan(s)
 	a.loadHits(s)
-	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.pathLoop, a.rotateLoop} {
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.clientLoop, a.pathLoop, a.rotateLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)
@@ -153,6 +154,7 @@ func (a *Agent) converge(s *state, now time.Time) time.Duration {
 		}
 	}
 	a.convergeWay(s)
+	a.convergeClients(s)
 	a.convergeFlows(s, now)
 	a.convergeCuts(s)
 	if s.reportDue {

@@ -89,7 +89,7 @@ func (a *Agent) releasePorts(s *state, now time.Time) {
 		return
 	}
 	for _, p := range s.plan.Ports {
-		if !s.portUsed(p.Ref) {
+		if p.Client.Key.IsZero() && !s.portUsed(p.Ref) { // clients are the controller's to place
 			a.start(s, now, releaseJob(p.Ref), func(ctx context.Context) error { return a.releasePort(ctx, p.Ref) })
 		}
 	}

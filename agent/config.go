@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weftfabric/weft/agent/clients"
 	"github.com/weftfabric/weft/agent/dataplane"
 	"github.com/weftfabric/weft/agent/host"
 	"github.com/weftfabric/weft/agent/ovs"
@@ -42,6 +43,10 @@ type Config struct {
 	// Overlay and Paths serve encrypted tunnels; nil where the node can't have any.
 	Overlay Overlay
 	Paths   Paths
+	// Clients serves remote clients; nil where the node can't. ClientEndpoint is the address or name by which they reach
+	// the node; empty stands for the VTEP.
+	Clients        Clients
+	ClientEndpoint string
 	// WireGuardPort is the UDP port of the tunnels; 0 takes the fabric's. BehindNAT says that others can't reach it.
 	WireGuardPort uint16
 	BehindNAT     bool
@@ -55,6 +60,13 @@ type Database interface {
 	Updates() <-chan ovs.State
 	EnsureBridge(context.Context, ovs.BridgeSpec) error
 	Ports
+}
+
+// Clients serve the remote clients whose gateway the node is; clients.Manager is one.
+type Clients interface {
+	Apply([]clients.Network) error
+	PublicKey() fabric.PublicKey
+	Sessions() ([]clients.Session, error)
 }
 
 // Ports changes the bridge's ports.

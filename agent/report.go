@@ -72,6 +72,7 @@ func (a *Agent) sendReport(ctx context.Context, last sent, due bool) (sent, erro
 		return sent{}, err
 	}
 	now.report.Wireguard = a.wireguardReport(tunnels)
+	now.report.Clients = a.clientReport()
 	request := &weftv1.ReportRequest{EnforcedRevision: now.revision, Report: now.report}
 	if last.report != nil && proto.Equal(last.report, now.report) {
 		if now.revision == last.revision && !due {
@@ -122,7 +123,7 @@ func (s *state) problems() []string {
 	if s.way.problem != "" {
 		out = append(out, s.way.problem)
 	}
-	for _, p := range []string{s.hitsProblem, s.cuts.problem} {
+	for _, p := range []string{s.hitsProblem, s.cuts.problem, s.clientProblem} {
 		if p != "" {
 			out = append(out, p)
 		}

@@ -53,6 +53,7 @@ func (a *Agent) rotateKey(ctx context.Context) (was, is fabric.PublicKey, err er
 func (a *Agent) registration() *weftv1.RegisterRequest {
 	r := &weftv1.RegisterRequest{Vtep: a.cfg.VTEP.String(), Labels: a.cfg.Labels, Version: a.cfg.Version, Nat: a.cfg.BehindNAT}
 	r.Wireguard, r.WireguardNext = a.wireguardEnds()
+	r.Clients = a.clientGateway()
 	return r
 }
 

@@ -88,6 +88,10 @@ type state struct {
 	way           way
 	wireguardPort uint16
 
+	// clientProblem says why a remote client isn't served.
+	clientProblem  string
+	clientRevision uint64 // of the plan that clients were told of
+
 	// hits are the counts of rules; hitsChanged says that the saved ones are older, hitsSeen counts the readings, and
 	// hitsProblem says why earlier counts aren't used.
 	hits        *hits.Book

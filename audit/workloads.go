@@ -45,7 +45,7 @@ func WorkloadsOf(intent *topology.Intent, foreign []topology.Document) ([]Worklo
 	for _, p := range intent.Ports() {
 		w := Workload{Name: p.Ref().String(), Network: p.NetworkRef(), Subnet: p.Spec.Subnet,
 			Labels: topology.PolicyLabels(ignored, p.Metadata.Labels), Addresses: p.Spec.Addresses}
-		if o := intent.Get(topology.Key{Kind: topology.KindPort, Tenant: p.Metadata.Tenant, Name: p.Metadata.Name}); o != nil {
+		if o := intent.Get(p.Key()); o != nil {
 			w.Origin = o.Origin
 		}
 		out = append(out, w)

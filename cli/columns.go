@@ -23,6 +23,8 @@ func titlesOf(kind topology.Kind) []string {
 		return []string{"NETWORK", "PEER"}
 	case topology.KindPort:
 		return []string{"NETWORK", "SUBNET", "MAC", "ADDRESSES"}
+	case topology.KindClient:
+		return []string{"NETWORK", "ADDRESSES", "KEY"}
 	case topology.KindAddressGroup:
 		return []string{"PREFIXES"}
 	case topology.KindFirewallPolicy:
@@ -52,6 +54,9 @@ func valuesOf(o *topology.Object) []string {
 	case o.Port != nil:
 		s := o.Port.Spec
 		return []string{s.Network, s.Subnet, s.MAC.String(), join(s.Addresses)}
+	case o.Client != nil:
+		s := o.Client.Spec
+		return []string{s.Network, join(s.Addresses), s.PublicKey.String()}
 	case o.AddressGroup != nil:
 		return []string{join(o.AddressGroup.Spec.Prefixes)}
 	case o.FirewallPolicy != nil:

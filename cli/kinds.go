@@ -37,6 +37,7 @@ func kindTable() []kindNames {
 		{topology.KindNetwork, "networks", "net", []string{"nets"}, tenantOnly},
 		{topology.KindPeering, "peerings", "peer", []string{"peers"}, tenantOnly},
 		{topology.KindPort, "ports", "po", nil, tenantOnly},
+		{topology.KindClient, "clients", "cl", nil, tenantOnly},
 		{topology.KindAddressGroup, "addressgroups", "ag", []string{"address-group", "address-groups"}, either},
 		{topology.KindFirewallPolicy, "firewallpolicies", "fwp", []string{"policy", "policies", "firewall-policy", "firewall-policies"}, tenantOnly},
 		{topology.KindPlatformPolicy, "platformpolicies", "pp", []string{"platform-policy", "platform-policies"}, platformOnly},

@@ -32,7 +32,7 @@ func related(intent *topology.Intent, o *topology.Object) []relation {
 		}
 		if how := selects(intent, other, o); how != "" {
 			found[other.Key] = how
-		} else if how := selects(intent, o, other); how != "" && other.Port != nil {
+		} else if how := selects(intent, o, other); how != "" && (other.Port != nil || other.Client != nil) {
 			found[other.Key] = "selected by it"
 		}
 	}
@@ -51,12 +51,14 @@ func (r relation) key() topology.Key {
 	return topology.Key{Kind: r.Kind, Tenant: r.Tenant, Name: r.Name}
 }
 
-// selects says how a policy selects a Port, or may select workloads of a network; empty when it doesn't.
+// selects says how a policy selects a Port or a Client, or may select workloads of a network; empty when it doesn't.
 func selects(intent *topology.Intent, policy, o *topology.Object) string {
 	var network fabric.NetworkRef
 	switch {
 	case o.Port != nil:
 		network = o.Port.NetworkRef()
+	case o.Client != nil:
+		network = o.Client.Port().NetworkRef()
 	case o.Network != nil:
 		network = o.Network.Ref()
 	default:
@@ -155,6 +157,8 @@ func concerns(intent *topology.Intent, o *topology.Object, at *weftv1.Attachment
 	switch {
 	case o.Port != nil:
 		return at.GetPort() == o.Port.Ref().String()
+	case o.Client != nil:
+		return at.GetPort() == o.Client.Ref().String()
 	case o.Network != nil:
 		return network == o.Network.Ref()
 	case o.Tenant != nil:

@@ -126,7 +126,7 @@ this machine.`,
 	for group, commands := range map[string][]*cobra.Command{
 		groupDeclare: {a.validateCommand(), a.planCommand(), a.applyCommand(), a.deleteCommand(), a.schemaCommand()},
 		groupObserve: {a.getCommand(), a.describeCommand(), a.statusCommand(), a.nodesCommand(), a.topologyCommand(), a.graphCommand(), a.auditCommand(), a.policyCommand(), a.logsCommand()},
-		groupOperate: {a.nodeCommand(), a.portCommand(), a.tokenCommand(), a.backupCommand(), a.ipamCommand()},
+		groupOperate: {a.nodeCommand(), a.portCommand(), a.clientCommand(), a.tokenCommand(), a.backupCommand(), a.ipamCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -118,6 +118,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		reclaimer{s, cfg.Log, cfg.Now, cfg.Now()}.run(gctx, cmp.Or(cfg.ReclaimEvery, reclaimEvery))
 		return nil
 	})
+	g.Go(func() error {
+		clientPlacer{s, cfg.Log, cfg.Now, cfg.Now()}.run(gctx)
+		return nil
+	})
 	err = g.Wait()
 	cfg.Log.Info("controller ended")
 	return err

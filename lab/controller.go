@@ -71,6 +71,9 @@ func (r *Record) startAgent(ctx context.Context, n Node) (Process, error) {
 	return r.runAgent(n, "WEFT_TOKEN="+res.Msg.GetToken())
 }
 
+// nodeLabel is the label of each node with its name, for selectors over nodes.
+const nodeLabel = "lab.weft.dev/node"
+
 // runAgent starts a node's agent. A node that joined earlier needs no token.
 func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 	return r.start(spec{name: string(n.Name) + "/weft-agent", namespace: n.Namespace, env: append(n.ovsEnv(), env...), args: []string{
@@ -82,6 +85,7 @@ func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 		"--ovsdb", n.OVSDB(),
 		"--ovs-rundir", n.OVSDir(),
 		"--vtep", n.VTEP.String(),
+		"--label", nodeLabel + "=" + string(n.Name),
 		"--datapath", n.datapath(),
 		"--wireguard-device", r.wireguardDevice(n),
 	}})

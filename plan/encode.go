@@ -138,6 +138,10 @@ func (e *encoder) port(p *Port) {
 	e.identity(p.Identity)
 	e.number(p.MAC.Uint64())
 	encodeEach(e, p.Addresses, e.addr)
+	if !p.Client.Key.IsZero() {
+		e.b = append(e.b, p.Client.Key[:]...)
+		e.number(uint64(p.Client.Listen))
+	}
 }
 
 func (e *encoder) network(n *Network) {

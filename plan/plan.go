@@ -115,4 +115,15 @@ type Port struct {
 	MAC      fabric.MAC
 	// Addresses are the fixed addresses; empty where the node allocates.
 	Addresses []netip.Addr
+	// Client is the remote client whose port it is: the node is its gateway, and makes the interface itself. The zero value
+	// for all other ports.
+	Client Client
+}
+
+// Client is a machine that reaches its port through WireGuard.
+type Client struct {
+	Key fabric.PublicKey
+	// Listen is the UDP port at which the node serves the clients of the network: a WireGuard device for each network,
+	// since addresses of different networks may be the same. Zero when there is none left for the network.
+	Listen uint16
 }

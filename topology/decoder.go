@@ -124,6 +124,10 @@ func (d *decoder) decodeText(n *yaml.Node, v reflect.Value, u encoding.TextUnmar
 		var m fabric.MAC
 		m, err = fabric.ParseMAC(s)
 		v.Set(reflect.ValueOf(m))
+	case *fabric.PublicKey:
+		var k fabric.PublicKey
+		k, err = fabric.ParsePublicKey(s)
+		v.Set(reflect.ValueOf(k))
 	default:
 		err = u.UnmarshalText([]byte(s))
 	}
@@ -303,7 +307,7 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag, ok := sf.Tag.Lookup("json")
-		if !ok || !sf.IsExported() {
+		if !ok || tag == "-" || !sf.IsExported() {
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")

@@ -15,6 +15,7 @@ const (
 	DefaultPosture       = Allow
 	DefaultReclaimHours  = 72    // a weekend: a machine that fails on Friday evening finds its addresses on Monday
 	DefaultWireGuardPort = 51820 // as wg-quick(8) examples have it; none is assigned
+	DefaultClientPort    = 51830 // the first of those at which clients connect
 )
 
 // DefaultPriority is the priority of a policy that names none.
@@ -85,6 +86,9 @@ func (s *FabricSpec) applyDefaults() {
 		setDefault(&s.Overlay.VTEPs, DefaultVTEPs())
 	}
 	setDefault(&s.ReclaimHours, DefaultReclaimHours)
+	if s.Clients != nil {
+		setDefault(&s.Clients.Port, DefaultClientPort)
+	}
 	if s.IgnoredLabels == nil {
 		s.IgnoredLabels = DefaultIgnoredLabels()
 	}

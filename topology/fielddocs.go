@@ -17,6 +17,7 @@ func describeField(name string) fieldDoc { return fieldDocs[name] }
 // fieldDocs is read-only.
 var fieldDocs = map[string]fieldDoc{
 	"Fabric":         {text: "The settings of the whole fabric. At most one exists, named default."},
+	"Client":         {text: "A machine that joins one network through WireGuard at a gateway. It is a port like any other, and shares the name space of its tenant's ports."},
 	"Tenant":         {text: "An owner of networks, ports and policies. Tenants never see each other but through peerings."},
 	"Network":        {text: "An isolated, routed address space of one tenant."},
 	"Peering":        {text: "Joins a network of its tenant to another network, once both sides declare it."},
@@ -73,6 +74,17 @@ var fieldDocs = map[string]fieldDoc{
 	"ZonesOverlay.gateways":      {text: "Selects the gateways of each zone by the labels of nodes."},
 	"OverlayLink.from":           {text: "A node.", maxLength: 63},
 	"OverlayLink.to":             {text: "Another node.", maxLength: 63},
+
+	"FabricSpec.clients":    {text: "Where remote clients connect. Without it there are none."},
+	"ClientAccess.gateways": {text: "Selects, by the labels of nodes, those that clients connect to."},
+	"ClientAccess.port":     {text: "The UDP port of the network with number 1; the next networks have the next ports.", def: DefaultClientPort, min: 1, max: 65535},
+
+	"Client.metadata":      {text: "The client's name, its tenant, and the labels that policies select it by."},
+	"Client.spec":          {text: "The client."},
+	"ClientSpec.network":   {text: "The network that the client joins, of its own tenant."},
+	"ClientSpec.subnet":    {text: "The subnet of the addresses; the one that they lie in unless given."},
+	"ClientSpec.addresses": {text: "The client's addresses, at least one and at most one of each IP version.", minItems: 1, maxItems: 2},
+	"ClientSpec.publicKey": {text: "The client's WireGuard key, in base64, as wg pubkey prints it."},
 
 	"NodeBlock.ipv4": {text: "Prefix length of IPv4 blocks. Small subnets are divided into smaller ones, so that several nodes get one.", def: DefaultNodeBlockIPv4, min: 16, max: maxLeaseIPv4},
 	"NodeBlock.ipv6": {text: "Prefix length of IPv6 blocks.", def: DefaultNodeBlockIPv6, min: 64, max: maxLeaseIPv6},

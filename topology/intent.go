@@ -42,6 +42,7 @@ type Object struct {
 	Network        *Network
 	Peering        *Peering
 	Port           *Port
+	Client         *Client
 	FirewallPolicy *FirewallPolicy
 	PlatformPolicy *PlatformPolicy
 	AddressGroup   *AddressGroup
@@ -148,4 +149,4 @@ func (i *Intent) Objects() []*Object {
 }
 
 // Kinds lists every kind in the order of dependence: a kind refers only to kinds before it, or its own.
-var Kinds = []Kind{KindFabric, KindTenant, KindNetwork, KindPeering, KindPort, KindAddressGroup, KindFirewallPolicy, KindPlatformPolicy}
+var Kinds = []Kind{KindFabric, KindTenant, KindNetwork, KindPeering, KindPort, KindClient, KindAddressGroup, KindFirewallPolicy, KindPlatformPolicy}

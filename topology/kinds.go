@@ -19,6 +19,7 @@ const (
 	KindNetwork        Kind = "Network"
 	KindPeering        Kind = "Peering"
 	KindPort           Kind = "Port"
+	KindClient         Kind = "Client"
 	KindFirewallPolicy Kind = "FirewallPolicy"
 	KindPlatformPolicy Kind = "PlatformPolicy"
 	KindAddressGroup   Kind = "AddressGroup"
@@ -72,6 +73,8 @@ type FabricSpec struct {
 	StrictIdentity bool `json:"strictIdentity,omitzero"`
 	// ReclaimHours is how long a node may be gone before what it holds is freed.
 	ReclaimHours int `json:"reclaimHours,omitzero"` // default 72
+	// Clients says where remote clients connect; absent, there are none.
+	Clients *ClientAccess `json:"clients,omitzero"`
 }
 
 // NodeBlock gives the prefix lengths of the first blocks that nodes lease. Further ones: see BlockLease.
@@ -148,6 +151,9 @@ type PeerNetwork struct {
 type Port struct {
 	Metadata Metadata `json:"metadata"`
 	Spec     PortSpec `json:"spec"`
+
+	// Client is the client whose port it is; nil for what is declared as a Port.
+	Client *Client `json:"-"`
 }
 
 // PortSpec is the body of a Port. The labels of its Metadata are the workload's labels.

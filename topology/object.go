@@ -21,6 +21,8 @@ func newObject(kind Kind) *Object {
 		o.Peering = new(Peering)
 	case KindPort:
 		o.Port = new(Port)
+	case KindClient:
+		o.Client = new(Client)
 	case KindFirewallPolicy:
 		o.FirewallPolicy = new(FirewallPolicy)
 	case KindPlatformPolicy:
@@ -48,6 +50,8 @@ func NewObject(body any) (o *Object, ok bool) {
 		o.Key.Kind, o.Peering = KindPeering, b
 	case *Port:
 		o.Key.Kind, o.Port = KindPort, b
+	case *Client:
+		o.Key.Kind, o.Client = KindClient, b
 	case *FirewallPolicy:
 		o.Key.Kind, o.FirewallPolicy = KindFirewallPolicy, b
 	case *PlatformPolicy:
@@ -81,6 +85,8 @@ func (o *Object) body() any {
 		return o.Peering
 	case KindPort:
 		return o.Port
+	case KindClient:
+		return o.Client
 	case KindFirewallPolicy:
 		return o.FirewallPolicy
 	case KindPlatformPolicy:
@@ -104,6 +110,8 @@ func (o *Object) Metadata() *Metadata {
 		return &o.Peering.Metadata
 	case KindPort:
 		return &o.Port.Metadata
+	case KindClient:
+		return &o.Client.Metadata
 	case KindFirewallPolicy:
 		return &o.FirewallPolicy.Metadata
 	case KindPlatformPolicy:

@@ -29,6 +29,8 @@ func (o *Object) references() []reference {
 		network("spec.peer.network", peer.Tenant, peer.Name)
 	case o.Port != nil:
 		network("spec.network", tenant, o.Port.Spec.Network)
+	case o.Client != nil:
+		network("spec.network", tenant, o.Client.Spec.Network)
 	case o.FirewallPolicy != nil:
 		network("spec.network", tenant, o.FirewallPolicy.Spec.Network)
 	}

@@ -92,6 +92,9 @@ func typeSchema(t reflect.Type) *JSONSchema {
 	case reflect.TypeFor[fabric.MAC]():
 		return &JSONSchema{Type: "string", Pattern: `^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$|^[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}$`}
 	}
+	if t == reflect.TypeFor[fabric.PublicKey]() {
+		return &JSONSchema{Type: "string", Pattern: `^[A-Za-z0-9+/]{43}=$`}
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return typeSchema(t.Elem())

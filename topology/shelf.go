@@ -18,7 +18,7 @@ type group struct {
 	tenant   string
 	objects  []*Object
 	remotes  func() map[string][]fabric.NetworkRef // of a tenant's peerings, by their own network
-	attached func() map[string][]*Port             // of a tenant's ports, by their network
+	attached func() map[string][]*Port             // of a tenant's ports or clients, by their network
 }
 
 func newGroup(tenant string, objects []*Object) *group {
@@ -126,7 +126,7 @@ func (g *group) makeRemotes() map[string][]fabric.NetworkRef {
 func (g *group) makeAttached() map[string][]*Port {
 	attached := make(map[string][]*Port)
 	for _, o := range g.objects {
-		if p := o.Port; p != nil {
+		if p := o.port(); p != nil {
 			attached[p.Spec.Network] = append(attached[p.Spec.Network], p)
 		}
 	}

@@ -17,6 +17,7 @@ func Validate(intent *Intent) Problems {
 		v.object(o)
 	}
 	v.ports()
+	v.clients()
 	v.peerings()
 	v.overlaps()
 	return v.problems.sorted()
@@ -83,7 +84,9 @@ func (v *validator) object(o *Object) {
 	case o.Network != nil:
 		v.network(o)
 	case o.Port != nil:
-		v.port(o)
+		v.port(o, v.intent.Port(o.Port.Ref()))
+	case o.Client != nil:
+		v.client(o)
 	case o.FirewallPolicy != nil:
 		v.firewallPolicy(o)
 	case o.PlatformPolicy != nil:

@@ -30,6 +30,7 @@ func (v *validator) fabric(o *Object) {
 	}
 	v.posture(o, s.Posture)
 	v.encryption(o)
+	v.clientAccess(o)
 	if s.ReclaimHours < 1 || s.ReclaimHours > maxReclaimHours {
 		v.errorf(o, "spec.reclaimHours", "is %d, out of range 1-%d", s.ReclaimHours, maxReclaimHours)
 	}

@@ -7,16 +7,16 @@ import (
 	"github.com/weftfabric/weft/fabric"
 )
 
-// port checks a Port against its network.
-func (v *validator) port(o *Object) {
-	spec := o.Port.Spec
+// port checks a port, a Port's or a Client's, against its network.
+func (v *validator) port(o *Object, p *Port) {
+	spec := o.port().Spec
 	if spec.MAC == v.intent.Settings().VirtualMAC {
 		v.errorf(o, "spec.mac", "is %s, the fabric's own virtual MAC: choose another", spec.MAC)
 	}
 	families := map[bool]int{}
 	for i, a := range spec.Addresses {
 		if families[a.Is4()]++; families[a.Is4()] == 2 {
-			v.errorf(o, fmt.Sprintf("spec.addresses[%d]", i), "%s is a second address of one IP version: a port has at most one of each", a)
+			v.errorf(o, addressPath(i), "%s is a second address of one IP version: a port has at most one of each", a)
 		}
 	}
 	network := v.intent.Get(Key{KindNetwork, o.Key.Tenant, spec.Network})
@@ -32,13 +32,13 @@ func (v *validator) port(o *Object) {
 		if hint == "" {
 			hint = ", it has " + oneOf(names)
 		}
-		v.errorf(o, "spec.subnet", "names %q, which Network %s does not have%s", spec.Subnet, o.Port.NetworkRef(), hint)
+		v.errorf(o, "spec.subnet", "names %q, which Network %s does not have%s", spec.Subnet, p.NetworkRef(), hint)
 		return
 	}
-	subnet := network.Network.Subnet(v.intent.Port(o.Port.Ref()).Spec.Subnet)
+	subnet := network.Network.Subnet(p.Spec.Subnet)
 	for i, a := range spec.Addresses {
 		if subnet != nil {
-			v.fixedAddress(o, fmt.Sprintf("spec.addresses[%d]", i), subnet, a)
+			v.fixedAddress(o, addressPath(i), subnet, a)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func (v *validator) fixedAddress(o *Object, path string, s *Subnet, a netip.Addr
 	p := s.Prefix(a)
 	switch {
 	case !p.IsValid():
-		v.errorf(o, path, "%s lies outside subnet %s of Network %s: choose an address in %s", a, s.Name, o.Port.NetworkRef(), oneOf(texts(s.Prefixes())))
+		v.errorf(o, path, "%s lies outside subnet %s of Network %s: choose an address in %s", a, s.Name, o.port().NetworkRef(), oneOf(texts(s.Prefixes())))
 	case a == s.Gateway(p):
 		v.errorf(o, path, "%s is the gateway of subnet %s: choose another address", a, s.Name)
 	case !Usable(p, a):
@@ -75,26 +75,23 @@ func (v *validator) ports() {
 		mac     fabric.MAC
 	}
 	addresses, stations := map[address]*Object{}, map[station]*Object{}
-	for _, o := range v.intent.Objects() {
-		if o.Port == nil {
-			continue
-		}
-		ref := o.Port.NetworkRef()
-		for i, a := range o.Port.Spec.Addresses {
+	v.portObjects(func(o *Object, p *Port) {
+		ref := p.NetworkRef()
+		for i, a := range p.Spec.Addresses {
 			k := address{ref, a}
 			if first := addresses[k]; first != nil && first != o {
-				v.errorf(o, fmt.Sprintf("spec.addresses[%d]", i), "%s is the address of %s too, declared at %s: change one", a, first.Key, first.Origin)
+				v.errorf(o, addressPath(i), "%s is the address of %s too, declared at %s: change one", a, first.Key, first.Origin)
 			} else {
 				addresses[k] = o
 			}
 		}
-		k := station{ref, o.Port.Spec.MAC}
+		k := station{ref, p.Spec.MAC}
 		if first := stations[k]; first != nil {
-			v.errorf(o, "spec.mac", "%s is the MAC of %s too, declared at %s: change one", o.Port.Spec.MAC, first.Key, first.Origin)
+			v.errorf(o, "spec.mac", "%s is the MAC of %s too, declared at %s: change one", p.Spec.MAC, first.Key, first.Origin)
 		} else {
 			stations[k] = o
 		}
-	}
+	})
 }
 
 // String returns "file:line", or "the store" for an object that was not read from a file.

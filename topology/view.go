@@ -72,18 +72,42 @@ func (i *Intent) Peerings() []*Peering {
 	return bodies(i.shelves[KindPeering], func(o *Object) *Peering { return o.Peering })
 }
 
-// Ports returns the ports, ordered by tenant and name. Spec.Subnet is filled in.
+// Ports returns the ports, those of clients too, ordered by tenant and name. Spec.Subnet is filled in.
 func (i *Intent) Ports() []*Port {
-	return bodies(i.shelves[KindPort], func(o *Object) *Port { return i.resolvePort(o.Port) })
+	ports := bodies(i.shelves[KindPort], func(o *Object) *Port { return i.resolvePort(o.Port) })
+	clients := bodies(i.shelves[KindClient], func(o *Object) *Port { return i.resolvePort(o.Client.Port()) })
+	return inOrder(ports, clients)
 }
 
-// PortsOf returns a network's ports, ordered by name. Spec.Subnet is filled in.
+// PortsOf returns a network's ports, those of clients too, ordered by name. Spec.Subnet is filled in.
 func (i *Intent) PortsOf(ref fabric.NetworkRef) []*Port {
 	var out []*Port
 	for _, p := range i.shelves[KindPort].group(ref.Tenant).attachedTo(ref.Name) {
 		out = append(out, i.resolvePort(p))
 	}
+	if clients := i.shelves[KindClient].group(ref.Tenant).attachedTo(ref.Name); len(clients) > 0 {
+		var others []*Port
+		for _, p := range clients {
+			others = append(others, i.resolvePort(p))
+		}
+		out = inOrder(out, others)
+	}
 	return out
+}
+
+// inOrder joins declared ports with those of clients.
+func inOrder(ports, clients []*Port) []*Port {
+	if len(clients) == 0 {
+		return ports
+	}
+	out := slices.Concat(ports, clients)
+	slices.SortFunc(out, func(a, b *Port) int { return a.Ref().Compare(b.Ref()) })
+	return out
+}
+
+// Clients returns the remote clients, ordered by tenant and name.
+func (i *Intent) Clients() []*Client {
+	return bodies(i.shelves[KindClient], func(o *Object) *Client { return o.Client })
 }
 
 // AddressGroups returns the address groups, the platform's first.
@@ -122,10 +146,13 @@ func (i *Intent) Network(ref fabric.NetworkRef) *Network {
 	return nil
 }
 
-// Port returns a port with Spec.Subnet filled in, or nil.
+// Port returns a port, a client's too, with Spec.Subnet filled in, or nil.
 func (i *Intent) Port(ref fabric.PortRef) *Port {
 	if o := i.Get(Key{KindPort, ref.Tenant, ref.Name}); o != nil {
 		return i.resolvePort(o.Port)
+	}
+	if o := i.Get(Key{KindClient, ref.Tenant, ref.Name}); o != nil {
+		return i.resolvePort(o.Client.Port())
 	}
 	return nil
 }

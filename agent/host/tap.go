@@ -36,6 +36,18 @@ func (h *Host) CreateTap(_ context.Context, t Tap) (created bool, err error) {
 	return created, err
 }
 
+// OpenPort opens the tap of a port, for a virtual machine or a remote client that lives in this process.
+func (h *Host) OpenPort(name string) (tap *os.File, err error) {
+	err = h.onNode(func() error {
+		if _, err := linkNamed(name, "on the node"); err != nil {
+			return err
+		}
+		tap, err = openTap(name)
+		return err
+	})
+	return tap, err
+}
+
 // makeTap makes the device (Documentation/networking/tuntap.rst). It outlives its descriptor.
 func makeTap(name string) (err error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)

@@ -50,6 +50,7 @@ type options struct {
 	behindNAT                  bool
 	keyLifetime                time.Duration
 	resync                     time.Duration
+	clientEndpoint             string
 }
 
 func command() *cobra.Command {
@@ -88,6 +89,7 @@ forwarding.`,
 	f.StringVar(&o.datapath, "datapath", "auto", "who forwards packets: auto, system (the kernel) or netdev (vswitchd)")
 	f.StringVar(&o.wireguardDevice, "wireguard-device", overlay.DefaultDevice, "name of the WireGuard device; unique on the machine, in all network namespaces")
 	f.Uint16Var(&o.wireguardPort, "wireguard-port", 0, "UDP port of WireGuard (default: what the fabric says)")
+	f.StringVar(&o.clientEndpoint, "client-endpoint", "", "the address or name by which remote clients reach this node, where it is a gateway (default: --vtep)")
 	f.BoolVar(&o.behindNAT, "nat", false, "other nodes can't reach this one's address: it speaks to them first, and keeps that alive")
 	f.DurationVar(&o.resync, "resync", agent.DefaultResync, "about how often the switch's flows are compared with what they should be, besides whenever the switch tells that somebody changed some")
 	f.DurationVar(&o.keyLifetime, "key-lifetime", 30*24*time.Hour, "how old a WireGuard key gets; 0 never changes it")
@@ -151,13 +153,18 @@ func run(ctx context.Context, s settings) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer way.close()
+	remote, err := newClients(s)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer remote.Close()
 	a := agent.New(agent.Config{
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
 		Dial:   func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch: dialer, Resync: s.resync,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
-		Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT, KeyLifetime: s.keyLifetime,
+		Clients: remote, ClientEndpoint: s.clientEndpoint, Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT, KeyLifetime: s.keyLifetime,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
 	return together(ctx,

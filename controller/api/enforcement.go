@@ -72,6 +72,8 @@ func touched(o *topology.Object) func(fabric.NetworkRef) bool {
 		return network(o.Network.Ref())
 	case o.Port != nil:
 		return network(o.Port.NetworkRef())
+	case o.Client != nil:
+		return network(o.Client.Port().NetworkRef())
 	case o.Peering != nil:
 		local, remote := o.Peering.Local(), o.Peering.Remote()
 		return func(r fabric.NetworkRef) bool { return r == local || r == remote }

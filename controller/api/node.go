@@ -70,6 +70,9 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 	if n.Next, err = wireGuard(req.Msg.WireguardNext); err != nil {
 		return nil, err
 	}
+	if n.Clients, err = clientGateway(req.Msg.Clients); err != nil {
+		return nil, err
+	}
 	revision, view, err := s.commit(ctx, func(v *state.View) (state.Batch, error) {
 		return edit.Register(v, name, n)
 	})

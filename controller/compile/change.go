@@ -184,6 +184,8 @@ func (e *Engine) touchObject(o *topology.Object) {
 		e.touch(o.Peering.Remote(), partDeclaration|partTable)
 	case o.Port != nil:
 		e.touch(o.Port.NetworkRef(), partDeclaration|partPlacement)
+	case o.Client != nil:
+		e.touch(o.Client.Port().NetworkRef(), partDeclaration|partPlacement)
 	case o.FirewallPolicy != nil, o.AddressGroup != nil:
 		e.touchTenant(o.Key.Tenant)
 	case o.PlatformPolicy != nil:

@@ -58,10 +58,19 @@ type NodeState struct {
 	// WireGuard is the node's key, and Next the one that it is about to use; zero for none.
 	WireGuard WireGuard `json:"wireguard,omitzero"`
 	Next      WireGuard `json:"next,omitzero"`
+	// Clients is how the node serves remote clients; zero when it can't.
+	Clients ClientGateway `json:"clients,omitzero"`
 	// NAT says that other nodes can't reach the node first.
 	NAT bool `json:"nat,omitzero"`
 	// Drained keeps further leases away from the node.
 	Drained bool `json:"drained,omitzero"`
+}
+
+// ClientGateway is how remote clients reach a node.
+type ClientGateway struct {
+	Key fabric.PublicKey `json:"key"`
+	// Endpoint is an address or a name; empty stands for the node's VTEP.
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // Change is one step from a State to the next: exactly one part is set.
@@ -123,6 +132,6 @@ type PlacedChange struct {
 
 // Equal reports whether two states of a node say the same.
 func (n NodeState) Equal(o NodeState) bool {
-	return n.VTEP == o.VTEP && n.Overlay == o.Overlay && n.WireGuard == o.WireGuard && n.Next == o.Next &&
+	return n.VTEP == o.VTEP && n.Overlay == o.Overlay && n.WireGuard == o.WireGuard && n.Next == o.Next && n.Clients == o.Clients &&
 		n.NAT == o.NAT && n.Drained == o.Drained && maps.Equal(n.Labels, o.Labels)
 }

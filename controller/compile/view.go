@@ -141,7 +141,7 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 			continue
 		}
 		hosts[name] = true
-		p.ports[name] = append(p.ports[name], planPort(port, network, id))
+		p.ports[name] = append(p.ports[name], x.planPort(port, network, id))
 		for _, a := range port.Spec.Addresses {
 			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: x.vtep(node), Subnet: port.Spec.Subnet})
 		}
@@ -171,12 +171,15 @@ func peersOf(vteps map[fabric.NodeName]netip.Addr) []plan.Peer {
 	return out
 }
 
-func planPort(p *topology.Port, network fabric.NetworkID, id fabric.Identity) plan.Port {
+func (x *index) planPort(p *topology.Port, network fabric.NetworkID, id fabric.Identity) plan.Port {
 	out := plan.Port{
 		Ref: p.Ref(), UID: topology.PortUID(p.Ref()), Network: network, Subnet: p.Spec.Subnet,
 		Identity: id, MAC: p.Spec.MAC, Addresses: slices.Clone(p.Spec.Addresses),
 	}
 	slices.SortFunc(out.Addresses, netip.Addr.Compare)
+	if p.Client != nil {
+		out.Client = plan.Client{Key: p.Client.Spec.PublicKey, Listen: x.settings.ClientPort(network)}
+	}
 	return out
 }
 

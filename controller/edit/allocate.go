@@ -93,7 +93,10 @@ func (a *allocator) identities() {
 		}
 		labels := topology.PolicyLabels(a.after.Settings().IgnoredLabels, p.Metadata.Labels)
 		if _, err := ids.resolve(p.NetworkRef(), labels); err != nil {
-			a.refuse(topology.Key{Kind: topology.KindPort, Tenant: p.Metadata.Tenant, Name: p.Metadata.Name}, "%v", err)
+			a.refuse(p.Key(), "%v", err)
+		}
+		if p.Client != nil && a.after.Settings().ClientPort(a.nets[p.NetworkRef()].ID) == 0 {
+			a.refuse(p.Key(), "network %s has the number %d, for which no UDP port is left above the Fabric's spec.clients.port: choose a lower one", p.NetworkRef(), a.nets[p.NetworkRef()].ID)
 		}
 	}
 	a.changes = append(a.changes, ids.changes()...)
@@ -117,12 +120,16 @@ func (a *allocator) leases() {
 	}
 }
 
-// bindings refuses to let a Port go, or move to another network, that is in use.
+// bindings refuses to let a Port go, or move to another network, that is in use. Clients may.
 func (a *allocator) bindings() {
 	for _, ref := range sortedKeys(a.view.Bindings, fabric.PortRef.Compare) {
 		before, after := a.view.Intent.Port(ref), a.after.Port(ref)
 		switch {
 		case before == nil:
+		case before.Client != nil:
+			if after == nil || after.Client == nil || after.NetworkRef() != before.NetworkRef() {
+				a.change(compile.Change{Binding: &compile.BindingChange{Port: ref}}) // its gateway takes down what it made
+			}
 		case after == nil:
 			a.refuse(portKey(ref), "it is bound on node %s: detach it there first", a.view.Bindings[ref])
 		case after.Spec.Network != before.Spec.Network:

@@ -219,6 +219,9 @@ func BindPort(v *state.View, node fabric.NodeName, b Binding) (fabric.PortRef, s
 	if err != nil {
 		return ref, state.Batch{}, err
 	}
+	if v.Intent.Port(ref).Client != nil && v.Bindings[ref] != node {
+		return ref, state.Batch{}, invalid("port %s is that of a remote client, which only its gateway may have: name another Port", ref)
+	}
 	spec := v.Intent.Port(ref).Spec
 	if !b.MAC.IsZero() && b.MAC != spec.MAC {
 		return ref, state.Batch{}, invalid("port %s has the MAC address %s, not %s", ref, spec.MAC, b.MAC)
@@ -237,10 +240,11 @@ func BindPort(v *state.View, node fabric.NodeName, b Binding) (fabric.PortRef, s
 	return ref, batch(compile.Change{Binding: &compile.BindingChange{Port: ref, Node: node}}), nil
 }
 
-// ReleasePort takes a Port off a node; one that is elsewhere stays there, and one that is not declared is nowhere.
+// ReleasePort takes a Port off a node; one that is elsewhere stays there, and one that is not declared is nowhere. A client's
+// stays where the controller has placed it.
 func ReleasePort(v *state.View, node fabric.NodeName, name string) state.Batch {
 	ref, err := FindPort(v, name)
-	if err != nil || v.Bindings[ref] != node {
+	if err != nil || v.Bindings[ref] != node || v.Intent.Port(ref).Client != nil {
 		return state.Batch{}
 	}
 	return batch(compile.Change{Binding: &compile.BindingChange{Port: ref}})

@@ -152,5 +152,8 @@ func (r *reader) port(m *weftv1.PlanPort) *plan.Port {
 	for _, a := range m.GetAddresses() {
 		p.Addresses = append(p.Addresses, r.addr("addresses", a))
 	}
+	if m.GetClient() != nil {
+		p.Client = r.client(m.GetClient())
+	}
 	return p
 }

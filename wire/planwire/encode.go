@@ -42,7 +42,7 @@ func ToProto(e plan.Entry) *weftv1.PlanEntry {
 		p := e.Port
 		out.Entry = &weftv1.PlanEntry_Port{Port: &weftv1.PlanPort{
 			Tenant: p.Ref.Tenant, Name: p.Ref.Name, Uid: p.UID, Network: uint32(p.Network), Subnet: p.Subnet,
-			Identity: uint32(p.Identity), Mac: p.MAC.String(), Addresses: texts(p.Addresses),
+			Identity: uint32(p.Identity), Mac: p.MAC.String(), Addresses: texts(p.Addresses), Client: clientToProto(p.Client),
 		}}
 	case e.Rule != nil:
 		out.Entry = &weftv1.PlanEntry_Rule{Rule: ruleToProto(e.Rule)}

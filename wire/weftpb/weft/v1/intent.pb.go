@@ -1718,6 +1718,7 @@ type NodeReport struct {
 	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"`
 	Questions     map[string]uint64      `protobuf:"bytes,8,rep,name=questions,proto3" json:"questions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // packets that the switch had for the agent, by purpose
 	Wireguard     *WireGuardReport       `protobuf:"bytes,20,opt,name=wireguard,proto3" json:"wireguard,omitempty"`                                                                           // absent: the node has no device
+	Clients       []*ClientSession       `protobuf:"bytes,21,rep,name=clients,proto3" json:"clients,omitempty"`                                                                               // that the node serves, by tenant and name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1811,6 +1812,13 @@ func (x *NodeReport) GetQuestions() map[string]uint64 {
 func (x *NodeReport) GetWireguard() *WireGuardReport {
 	if x != nil {
 		return x.Wireguard
+	}
+	return nil
+}
+
+func (x *NodeReport) GetClients() []*ClientSession {
+	if x != nil {
+		return x.Clients
 	}
 	return nil
 }
@@ -2738,7 +2746,7 @@ var File_weft_v1_intent_proto protoreflect.FileDescriptor
 
 const file_weft_v1_intent_proto_rawDesc = "" +
 	"\n" +
-	"\x14weft/v1/intent.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15weft/v1/overlay.proto\"4\n" +
+	"\x14weft/v1/intent.proto\x12\aweft.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15weft/v1/clients.proto\x1a\x15weft/v1/overlay.proto\"4\n" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"E\n" +
@@ -2866,7 +2874,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\freclaimed_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\vreclaimedAt\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf4\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa6\x04\n" +
 	"\n" +
 	"NodeReport\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
@@ -2878,7 +2886,8 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\x05drops\x18\x06 \x03(\v2\x1e.weft.v1.NodeReport.DropsEntryR\x05drops\x12\x1a\n" +
 	"\bproblems\x18\a \x03(\tR\bproblems\x12@\n" +
 	"\tquestions\x18\b \x03(\v2\".weft.v1.NodeReport.QuestionsEntryR\tquestions\x126\n" +
-	"\twireguard\x18\x14 \x01(\v2\x18.weft.v1.WireGuardReportR\twireguard\x1a8\n" +
+	"\twireguard\x18\x14 \x01(\v2\x18.weft.v1.WireGuardReportR\twireguard\x120\n" +
+	"\aclients\x18\x15 \x03(\v2\x16.weft.v1.ClientSessionR\aclients\x1a8\n" +
 	"\n" +
 	"DropsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2945,7 +2954,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x125\n" +
 	"\vattachments\x18\x02 \x03(\v2\x13.weft.v1.AttachmentR\vattachments\x12\x14\n" +
 	"\x05ports\x18\x03 \x03(\tR\x05ports\x12\x16\n" +
-	"\x06leases\x18\x04 \x03(\tR\x06leases2\xfc\a\n" +
+	"\x06leases\x18\x04 \x03(\tR\x06leases2\xc6\b\n" +
 	"\rIntentService\x126\n" +
 	"\x05Apply\x12\x15.weft.v1.ApplyRequest\x1a\x16.weft.v1.ApplyResponse\x123\n" +
 	"\x04Plan\x12\x14.weft.v1.PlanRequest\x1a\x15.weft.v1.PlanResponse\x120\n" +
@@ -2959,6 +2968,7 @@ const file_weft_v1_intent_proto_rawDesc = "" +
 	"\tDrainNode\x12\x19.weft.v1.DrainNodeRequest\x1a\x1a.weft.v1.DrainNodeResponse\x12<\n" +
 	"\aOverlay\x12\x17.weft.v1.OverlayRequest\x1a\x18.weft.v1.OverlayResponse\x12H\n" +
 	"\vOverlayPath\x12\x1b.weft.v1.OverlayPathRequest\x1a\x1c.weft.v1.OverlayPathResponse\x12H\n" +
+	"\vListClients\x12\x1b.weft.v1.ListClientsRequest\x1a\x1c.weft.v1.ListClientsResponse\x12H\n" +
 	"\vCreateToken\x12\x1b.weft.v1.CreateTokenRequest\x1a\x1c.weft.v1.CreateTokenResponse\x12E\n" +
 	"\n" +
 	"ListTokens\x12\x1a.weft.v1.ListTokensRequest\x1a\x1b.weft.v1.ListTokensResponse\x12H\n" +
@@ -3031,10 +3041,13 @@ var file_weft_v1_intent_proto_goTypes = []any{
 	nil,                           // 47: weft.v1.Attachment.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 	(*WireGuardReport)(nil),       // 49: weft.v1.WireGuardReport
-	(*OverlayRequest)(nil),        // 50: weft.v1.OverlayRequest
-	(*OverlayPathRequest)(nil),    // 51: weft.v1.OverlayPathRequest
-	(*OverlayResponse)(nil),       // 52: weft.v1.OverlayResponse
-	(*OverlayPathResponse)(nil),   // 53: weft.v1.OverlayPathResponse
+	(*ClientSession)(nil),         // 50: weft.v1.ClientSession
+	(*OverlayRequest)(nil),        // 51: weft.v1.OverlayRequest
+	(*OverlayPathRequest)(nil),    // 52: weft.v1.OverlayPathRequest
+	(*ListClientsRequest)(nil),    // 53: weft.v1.ListClientsRequest
+	(*OverlayResponse)(nil),       // 54: weft.v1.OverlayResponse
+	(*OverlayPathResponse)(nil),   // 55: weft.v1.OverlayPathResponse
+	(*ListClientsResponse)(nil),   // 56: weft.v1.ListClientsResponse
 }
 var file_weft_v1_intent_proto_depIdxs = []int32{
 	0,  // 0: weft.v1.Problem.severity:type_name -> weft.v1.Problem.Severity
@@ -3068,50 +3081,53 @@ var file_weft_v1_intent_proto_depIdxs = []int32{
 	45, // 28: weft.v1.NodeReport.drops:type_name -> weft.v1.NodeReport.DropsEntry
 	46, // 29: weft.v1.NodeReport.questions:type_name -> weft.v1.NodeReport.QuestionsEntry
 	49, // 30: weft.v1.NodeReport.wireguard:type_name -> weft.v1.WireGuardReport
-	47, // 31: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
-	48, // 32: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	34, // 33: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
-	48, // 34: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
-	39, // 35: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
-	48, // 36: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
-	27, // 37: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
-	5,  // 38: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
-	9,  // 39: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
-	15, // 40: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
-	17, // 41: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
-	19, // 42: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
-	21, // 43: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
-	23, // 44: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
-	28, // 45: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
-	42, // 46: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
-	50, // 47: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
-	51, // 48: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
-	30, // 49: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
-	32, // 50: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
-	35, // 51: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
-	37, // 52: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
-	40, // 53: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
-	6,  // 54: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
-	10, // 55: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
-	16, // 56: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
-	18, // 57: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
-	20, // 58: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
-	22, // 59: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
-	24, // 60: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
-	29, // 61: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
-	43, // 62: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
-	52, // 63: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
-	53, // 64: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
-	31, // 65: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
-	33, // 66: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
-	36, // 67: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
-	38, // 68: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
-	41, // 69: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
-	54, // [54:70] is the sub-list for method output_type
-	38, // [38:54] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	50, // 31: weft.v1.NodeReport.clients:type_name -> weft.v1.ClientSession
+	47, // 32: weft.v1.Attachment.labels:type_name -> weft.v1.Attachment.LabelsEntry
+	48, // 33: weft.v1.CreateTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	34, // 34: weft.v1.ListTokensResponse.tokens:type_name -> weft.v1.TokenInfo
+	48, // 35: weft.v1.TokenInfo.expires:type_name -> google.protobuf.Timestamp
+	39, // 36: weft.v1.InfoResponse.controllers:type_name -> weft.v1.ControllerInfo
+	48, // 37: weft.v1.ControllerInfo.started:type_name -> google.protobuf.Timestamp
+	27, // 38: weft.v1.DrainNodeResponse.attachments:type_name -> weft.v1.Attachment
+	5,  // 39: weft.v1.IntentService.Apply:input_type -> weft.v1.ApplyRequest
+	9,  // 40: weft.v1.IntentService.Plan:input_type -> weft.v1.PlanRequest
+	15, // 41: weft.v1.IntentService.Get:input_type -> weft.v1.GetRequest
+	17, // 42: weft.v1.IntentService.List:input_type -> weft.v1.ListRequest
+	19, // 43: weft.v1.IntentService.Delete:input_type -> weft.v1.DeleteRequest
+	21, // 44: weft.v1.IntentService.Watch:input_type -> weft.v1.WatchRequest
+	23, // 45: weft.v1.IntentService.ListNodes:input_type -> weft.v1.ListNodesRequest
+	28, // 46: weft.v1.IntentService.DeleteNode:input_type -> weft.v1.DeleteNodeRequest
+	42, // 47: weft.v1.IntentService.DrainNode:input_type -> weft.v1.DrainNodeRequest
+	51, // 48: weft.v1.IntentService.Overlay:input_type -> weft.v1.OverlayRequest
+	52, // 49: weft.v1.IntentService.OverlayPath:input_type -> weft.v1.OverlayPathRequest
+	53, // 50: weft.v1.IntentService.ListClients:input_type -> weft.v1.ListClientsRequest
+	30, // 51: weft.v1.IntentService.CreateToken:input_type -> weft.v1.CreateTokenRequest
+	32, // 52: weft.v1.IntentService.ListTokens:input_type -> weft.v1.ListTokensRequest
+	35, // 53: weft.v1.IntentService.RevokeToken:input_type -> weft.v1.RevokeTokenRequest
+	37, // 54: weft.v1.IntentService.Info:input_type -> weft.v1.InfoRequest
+	40, // 55: weft.v1.IntentService.Backup:input_type -> weft.v1.BackupRequest
+	6,  // 56: weft.v1.IntentService.Apply:output_type -> weft.v1.ApplyResponse
+	10, // 57: weft.v1.IntentService.Plan:output_type -> weft.v1.PlanResponse
+	16, // 58: weft.v1.IntentService.Get:output_type -> weft.v1.GetResponse
+	18, // 59: weft.v1.IntentService.List:output_type -> weft.v1.ListResponse
+	20, // 60: weft.v1.IntentService.Delete:output_type -> weft.v1.DeleteResponse
+	22, // 61: weft.v1.IntentService.Watch:output_type -> weft.v1.WatchResponse
+	24, // 62: weft.v1.IntentService.ListNodes:output_type -> weft.v1.ListNodesResponse
+	29, // 63: weft.v1.IntentService.DeleteNode:output_type -> weft.v1.DeleteNodeResponse
+	43, // 64: weft.v1.IntentService.DrainNode:output_type -> weft.v1.DrainNodeResponse
+	54, // 65: weft.v1.IntentService.Overlay:output_type -> weft.v1.OverlayResponse
+	55, // 66: weft.v1.IntentService.OverlayPath:output_type -> weft.v1.OverlayPathResponse
+	56, // 67: weft.v1.IntentService.ListClients:output_type -> weft.v1.ListClientsResponse
+	31, // 68: weft.v1.IntentService.CreateToken:output_type -> weft.v1.CreateTokenResponse
+	33, // 69: weft.v1.IntentService.ListTokens:output_type -> weft.v1.ListTokensResponse
+	36, // 70: weft.v1.IntentService.RevokeToken:output_type -> weft.v1.RevokeTokenResponse
+	38, // 71: weft.v1.IntentService.Info:output_type -> weft.v1.InfoResponse
+	41, // 72: weft.v1.IntentService.Backup:output_type -> weft.v1.BackupResponse
+	56, // [56:73] is the sub-list for method output_type
+	39, // [39:56] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_intent_proto_init() }
@@ -3119,6 +3135,7 @@ func file_weft_v1_intent_proto_init() {
 	if File_weft_v1_intent_proto != nil {
 		return
 	}
+	file_weft_v1_clients_proto_init()
 	file_weft_v1_overlay_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -194,8 +194,9 @@ type RegisterRequest struct {
 	Wireguard *WireGuardEnd `protobuf:"bytes,4,opt,name=wireguard,proto3" json:"wireguard,omitempty"`
 	// The key that the node is about to use. While it is there, and again for each new one, Register returns once every
 	// connected node with a tunnel to this one acts on a plan that holds it, or the time for that is up.
-	WireguardNext *WireGuardEnd `protobuf:"bytes,5,opt,name=wireguard_next,json=wireguardNext,proto3" json:"wireguard_next,omitempty"`
-	Nat           bool          `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"` // other nodes can't reach the endpoint: they wait for this one to speak
+	WireguardNext *WireGuardEnd  `protobuf:"bytes,5,opt,name=wireguard_next,json=wireguardNext,proto3" json:"wireguard_next,omitempty"`
+	Nat           bool           `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"`        // other nodes can't reach the endpoint: they wait for this one to speak
+	Clients       *ClientGateway `protobuf:"bytes,7,opt,name=clients,proto3" json:"clients,omitempty"` // absent: the node can't serve remote clients
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +271,13 @@ func (x *RegisterRequest) GetNat() bool {
 		return x.Nat
 	}
 	return false
+}
+
+func (x *RegisterRequest) GetClients() *ClientGateway {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
 }
 
 // WireGuardEnd is a public key and where it listens.
@@ -1198,21 +1206,22 @@ var File_weft_v1_node_proto protoreflect.FileDescriptor
 
 const file_weft_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x12weft/v1/node.proto\x12\aweft.v1\x1a\x14weft/v1/intent.proto\x1a\x15weft/v1/observe.proto\x1a\x12weft/v1/plan.proto\"I\n" +
+	"\x12weft/v1/node.proto\x12\aweft.v1\x1a\x15weft/v1/clients.proto\x1a\x14weft/v1/intent.proto\x1a\x15weft/v1/observe.proto\x1a\x12weft/v1/plan.proto\"I\n" +
 	"\vJoinRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
 	"\x03csr\x18\x03 \x01(\fR\x03csr\"@\n" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
-	"\x02ca\x18\x02 \x01(\fR\x02ca\"\xbd\x02\n" +
+	"\x02ca\x18\x02 \x01(\fR\x02ca\"\xef\x02\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04vtep\x18\x01 \x01(\tR\x04vtep\x12<\n" +
 	"\x06labels\x18\x02 \x03(\v2$.weft.v1.RegisterRequest.LabelsEntryR\x06labels\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x123\n" +
 	"\twireguard\x18\x04 \x01(\v2\x15.weft.v1.WireGuardEndR\twireguard\x12<\n" +
 	"\x0ewireguard_next\x18\x05 \x01(\v2\x15.weft.v1.WireGuardEndR\rwireguardNext\x12\x10\n" +
-	"\x03nat\x18\x06 \x01(\bR\x03nat\x1a9\n" +
+	"\x03nat\x18\x06 \x01(\bR\x03nat\x120\n" +
+	"\aclients\x18\a \x01(\v2\x16.weft.v1.ClientGatewayR\aclients\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"4\n" +
@@ -1331,50 +1340,52 @@ var file_weft_v1_node_proto_goTypes = []any{
 	(*RenewCertificateResponse)(nil), // 21: weft.v1.RenewCertificateResponse
 	nil,                              // 22: weft.v1.RegisterRequest.LabelsEntry
 	nil,                              // 23: weft.v1.ResolveIdentityRequest.LabelsEntry
-	(*PlanEntry)(nil),                // 24: weft.v1.PlanEntry
-	(*NodeReport)(nil),               // 25: weft.v1.NodeReport
-	(*WatchQuestionsRequest)(nil),    // 26: weft.v1.WatchQuestionsRequest
-	(*AnswerRequest)(nil),            // 27: weft.v1.AnswerRequest
-	(*Question)(nil),                 // 28: weft.v1.Question
-	(*AnswerResponse)(nil),           // 29: weft.v1.AnswerResponse
+	(*ClientGateway)(nil),            // 24: weft.v1.ClientGateway
+	(*PlanEntry)(nil),                // 25: weft.v1.PlanEntry
+	(*NodeReport)(nil),               // 26: weft.v1.NodeReport
+	(*WatchQuestionsRequest)(nil),    // 27: weft.v1.WatchQuestionsRequest
+	(*AnswerRequest)(nil),            // 28: weft.v1.AnswerRequest
+	(*Question)(nil),                 // 29: weft.v1.Question
+	(*AnswerResponse)(nil),           // 30: weft.v1.AnswerResponse
 }
 var file_weft_v1_node_proto_depIdxs = []int32{
 	22, // 0: weft.v1.RegisterRequest.labels:type_name -> weft.v1.RegisterRequest.LabelsEntry
 	4,  // 1: weft.v1.RegisterRequest.wireguard:type_name -> weft.v1.WireGuardEnd
 	4,  // 2: weft.v1.RegisterRequest.wireguard_next:type_name -> weft.v1.WireGuardEnd
-	24, // 3: weft.v1.PlanUpdate.upsert:type_name -> weft.v1.PlanEntry
-	25, // 4: weft.v1.ReportRequest.report:type_name -> weft.v1.NodeReport
-	0,  // 5: weft.v1.LeaseBlockRequest.family:type_name -> weft.v1.LeaseBlockRequest.Family
-	23, // 6: weft.v1.ResolveIdentityRequest.labels:type_name -> weft.v1.ResolveIdentityRequest.LabelsEntry
-	1,  // 7: weft.v1.JoinService.Join:input_type -> weft.v1.JoinRequest
-	3,  // 8: weft.v1.NodeService.Register:input_type -> weft.v1.RegisterRequest
-	6,  // 9: weft.v1.NodeService.WatchPlan:input_type -> weft.v1.WatchPlanRequest
-	8,  // 10: weft.v1.NodeService.Report:input_type -> weft.v1.ReportRequest
-	10, // 11: weft.v1.NodeService.LeaseBlock:input_type -> weft.v1.LeaseBlockRequest
-	12, // 12: weft.v1.NodeService.ReleaseBlock:input_type -> weft.v1.ReleaseBlockRequest
-	14, // 13: weft.v1.NodeService.ResolveIdentity:input_type -> weft.v1.ResolveIdentityRequest
-	16, // 14: weft.v1.NodeService.BindPort:input_type -> weft.v1.BindPortRequest
-	18, // 15: weft.v1.NodeService.ReleasePort:input_type -> weft.v1.ReleasePortRequest
-	20, // 16: weft.v1.NodeService.RenewCertificate:input_type -> weft.v1.RenewCertificateRequest
-	26, // 17: weft.v1.NodeService.WatchQuestions:input_type -> weft.v1.WatchQuestionsRequest
-	27, // 18: weft.v1.NodeService.Answer:input_type -> weft.v1.AnswerRequest
-	2,  // 19: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
-	5,  // 20: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
-	7,  // 21: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
-	9,  // 22: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
-	11, // 23: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
-	13, // 24: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
-	15, // 25: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
-	17, // 26: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
-	19, // 27: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
-	21, // 28: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
-	28, // 29: weft.v1.NodeService.WatchQuestions:output_type -> weft.v1.Question
-	29, // 30: weft.v1.NodeService.Answer:output_type -> weft.v1.AnswerResponse
-	19, // [19:31] is the sub-list for method output_type
-	7,  // [7:19] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	24, // 3: weft.v1.RegisterRequest.clients:type_name -> weft.v1.ClientGateway
+	25, // 4: weft.v1.PlanUpdate.upsert:type_name -> weft.v1.PlanEntry
+	26, // 5: weft.v1.ReportRequest.report:type_name -> weft.v1.NodeReport
+	0,  // 6: weft.v1.LeaseBlockRequest.family:type_name -> weft.v1.LeaseBlockRequest.Family
+	23, // 7: weft.v1.ResolveIdentityRequest.labels:type_name -> weft.v1.ResolveIdentityRequest.LabelsEntry
+	1,  // 8: weft.v1.JoinService.Join:input_type -> weft.v1.JoinRequest
+	3,  // 9: weft.v1.NodeService.Register:input_type -> weft.v1.RegisterRequest
+	6,  // 10: weft.v1.NodeService.WatchPlan:input_type -> weft.v1.WatchPlanRequest
+	8,  // 11: weft.v1.NodeService.Report:input_type -> weft.v1.ReportRequest
+	10, // 12: weft.v1.NodeService.LeaseBlock:input_type -> weft.v1.LeaseBlockRequest
+	12, // 13: weft.v1.NodeService.ReleaseBlock:input_type -> weft.v1.ReleaseBlockRequest
+	14, // 14: weft.v1.NodeService.ResolveIdentity:input_type -> weft.v1.ResolveIdentityRequest
+	16, // 15: weft.v1.NodeService.BindPort:input_type -> weft.v1.BindPortRequest
+	18, // 16: weft.v1.NodeService.ReleasePort:input_type -> weft.v1.ReleasePortRequest
+	20, // 17: weft.v1.NodeService.RenewCertificate:input_type -> weft.v1.RenewCertificateRequest
+	27, // 18: weft.v1.NodeService.WatchQuestions:input_type -> weft.v1.WatchQuestionsRequest
+	28, // 19: weft.v1.NodeService.Answer:input_type -> weft.v1.AnswerRequest
+	2,  // 20: weft.v1.JoinService.Join:output_type -> weft.v1.JoinResponse
+	5,  // 21: weft.v1.NodeService.Register:output_type -> weft.v1.RegisterResponse
+	7,  // 22: weft.v1.NodeService.WatchPlan:output_type -> weft.v1.PlanUpdate
+	9,  // 23: weft.v1.NodeService.Report:output_type -> weft.v1.ReportResponse
+	11, // 24: weft.v1.NodeService.LeaseBlock:output_type -> weft.v1.LeaseBlockResponse
+	13, // 25: weft.v1.NodeService.ReleaseBlock:output_type -> weft.v1.ReleaseBlockResponse
+	15, // 26: weft.v1.NodeService.ResolveIdentity:output_type -> weft.v1.ResolveIdentityResponse
+	17, // 27: weft.v1.NodeService.BindPort:output_type -> weft.v1.BindPortResponse
+	19, // 28: weft.v1.NodeService.ReleasePort:output_type -> weft.v1.ReleasePortResponse
+	21, // 29: weft.v1.NodeService.RenewCertificate:output_type -> weft.v1.RenewCertificateResponse
+	29, // 30: weft.v1.NodeService.WatchQuestions:output_type -> weft.v1.Question
+	30, // 31: weft.v1.NodeService.Answer:output_type -> weft.v1.AnswerResponse
+	20, // [20:32] is the sub-list for method output_type
+	8,  // [8:20] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_node_proto_init() }
@@ -1382,6 +1393,7 @@ func file_weft_v1_node_proto_init() {
 	if File_weft_v1_node_proto != nil {
 		return
 	}
+	file_weft_v1_clients_proto_init()
 	file_weft_v1_intent_proto_init()
 	file_weft_v1_observe_proto_init()
 	file_weft_v1_plan_proto_init()

@@ -877,6 +877,7 @@ type PlanPort struct {
 	Identity      uint32                 `protobuf:"varint,6,opt,name=identity,proto3" json:"identity,omitempty"`
 	Mac           string                 `protobuf:"bytes,7,opt,name=mac,proto3" json:"mac,omitempty"`
 	Addresses     []string               `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Client        *PlanClient            `protobuf:"bytes,9,opt,name=client,proto3" json:"client,omitempty"` // absent: it is a declared Port
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -963,6 +964,13 @@ func (x *PlanPort) GetMac() string {
 func (x *PlanPort) GetAddresses() []string {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *PlanPort) GetClient() *PlanClient {
+	if x != nil {
+		return x.Client
 	}
 	return nil
 }
@@ -1599,7 +1607,7 @@ var File_weft_v1_plan_proto protoreflect.FileDescriptor
 
 const file_weft_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x12weft/v1/plan.proto\x12\aweft.v1\"\xf6\x03\n" +
+	"\x12weft/v1/plan.proto\x12\aweft.v1\x1a\x15weft/v1/clients.proto\"\xf6\x03\n" +
 	"\tPlanEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\bsettings\x18\x02 \x01(\v2\x15.weft.v1.PlanSettingsH\x00R\bsettings\x12'\n" +
@@ -1672,7 +1680,7 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x12\n" +
 	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x14\n" +
 	"\x05lease\x18\x05 \x01(\bR\x05lease\x12\x16\n" +
-	"\x06subnet\x18\x06 \x01(\tR\x06subnet\"\xc6\x01\n" +
+	"\x06subnet\x18\x06 \x01(\tR\x06subnet\"\xf3\x01\n" +
 	"\bPlanPort\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -1681,7 +1689,8 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06subnet\x18\x05 \x01(\tR\x06subnet\x12\x1a\n" +
 	"\bidentity\x18\x06 \x01(\rR\bidentity\x12\x10\n" +
 	"\x03mac\x18\a \x01(\tR\x03mac\x12\x1c\n" +
-	"\taddresses\x18\b \x03(\tR\taddresses\"\xa5\x04\n" +
+	"\taddresses\x18\b \x03(\tR\taddresses\x12+\n" +
+	"\x06client\x18\t \x01(\v2\x13.weft.v1.PlanClientR\x06client\"\xa5\x04\n" +
 	"\bPlanRule\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x12\n" +
@@ -1774,6 +1783,7 @@ var file_weft_v1_plan_proto_goTypes = []any{
 	(*PlanHop)(nil),        // 16: weft.v1.PlanHop
 	(*PlanPlacement)(nil),  // 17: weft.v1.PlanPlacement
 	nil,                    // 18: weft.v1.PlanIdentity.LabelsEntry
+	(*PlanClient)(nil),     // 19: weft.v1.PlanClient
 }
 var file_weft_v1_plan_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.PlanEntry.settings:type_name -> weft.v1.PlanSettings
@@ -1790,17 +1800,18 @@ var file_weft_v1_plan_proto_depIdxs = []int32{
 	5,  // 11: weft.v1.PlanNetwork.blocks:type_name -> weft.v1.VNIBlock
 	6,  // 12: weft.v1.PlanNetwork.subnets:type_name -> weft.v1.PlanSubnet
 	18, // 13: weft.v1.PlanIdentity.labels:type_name -> weft.v1.PlanIdentity.LabelsEntry
-	5,  // 14: weft.v1.PlanRule.peer_blocks:type_name -> weft.v1.VNIBlock
-	11, // 15: weft.v1.PlanRule.peer_cidrs:type_name -> weft.v1.CIDR
-	12, // 16: weft.v1.PlanRule.services:type_name -> weft.v1.Service
-	13, // 17: weft.v1.PlanRule.origin:type_name -> weft.v1.RuleOrigin
-	15, // 18: weft.v1.PlanTunnel.end:type_name -> weft.v1.PlanTunnelEnd
-	15, // 19: weft.v1.PlanTunnel.next:type_name -> weft.v1.PlanTunnelEnd
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	19, // 14: weft.v1.PlanPort.client:type_name -> weft.v1.PlanClient
+	5,  // 15: weft.v1.PlanRule.peer_blocks:type_name -> weft.v1.VNIBlock
+	11, // 16: weft.v1.PlanRule.peer_cidrs:type_name -> weft.v1.CIDR
+	12, // 17: weft.v1.PlanRule.services:type_name -> weft.v1.Service
+	13, // 18: weft.v1.PlanRule.origin:type_name -> weft.v1.RuleOrigin
+	15, // 19: weft.v1.PlanTunnel.end:type_name -> weft.v1.PlanTunnelEnd
+	15, // 20: weft.v1.PlanTunnel.next:type_name -> weft.v1.PlanTunnelEnd
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_plan_proto_init() }
@@ -1808,6 +1819,7 @@ func file_weft_v1_plan_proto_init() {
 	if File_weft_v1_plan_proto != nil {
 		return
 	}
+	file_weft_v1_clients_proto_init()
 	file_weft_v1_plan_proto_msgTypes[0].OneofWrappers = []any{
 		(*PlanEntry_Settings)(nil),
 		(*PlanEntry_Peer)(nil),

@@ -59,6 +59,9 @@ const (
 	// IntentServiceOverlayPathProcedure is the fully-qualified name of the IntentService's OverlayPath
 	// RPC.
 	IntentServiceOverlayPathProcedure = "/weft.v1.IntentService/OverlayPath"
+	// IntentServiceListClientsProcedure is the fully-qualified name of the IntentService's ListClients
+	// RPC.
+	IntentServiceListClientsProcedure = "/weft.v1.IntentService/ListClients"
 	// IntentServiceCreateTokenProcedure is the fully-qualified name of the IntentService's CreateToken
 	// RPC.
 	IntentServiceCreateTokenProcedure = "/weft.v1.IntentService/CreateToken"
@@ -94,6 +97,8 @@ type IntentServiceClient interface {
 	Overlay(context.Context, *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error)
 	// OverlayPath says which way packets take from one node to another.
 	OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error)
+	// ListClients says by which gateways remote clients are served, and what their configurations need.
+	ListClients(context.Context, *connect.Request[v1.ListClientsRequest]) (*connect.Response[v1.ListClientsResponse], error)
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
@@ -181,6 +186,12 @@ func NewIntentServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(intentServiceMethods.ByName("OverlayPath")),
 			connect.WithClientOptions(opts...),
 		),
+		listClients: connect.NewClient[v1.ListClientsRequest, v1.ListClientsResponse](
+			httpClient,
+			baseURL+IntentServiceListClientsProcedure,
+			connect.WithSchema(intentServiceMethods.ByName("ListClients")),
+			connect.WithClientOptions(opts...),
+		),
 		createToken: connect.NewClient[v1.CreateTokenRequest, v1.CreateTokenResponse](
 			httpClient,
 			baseURL+IntentServiceCreateTokenProcedure,
@@ -227,6 +238,7 @@ type intentServiceClient struct {
 	drainNode   *connect.Client[v1.DrainNodeRequest, v1.DrainNodeResponse]
 	overlay     *connect.Client[v1.OverlayRequest, v1.OverlayResponse]
 	overlayPath *connect.Client[v1.OverlayPathRequest, v1.OverlayPathResponse]
+	listClients *connect.Client[v1.ListClientsRequest, v1.ListClientsResponse]
 	createToken *connect.Client[v1.CreateTokenRequest, v1.CreateTokenResponse]
 	listTokens  *connect.Client[v1.ListTokensRequest, v1.ListTokensResponse]
 	revokeToken *connect.Client[v1.RevokeTokenRequest, v1.RevokeTokenResponse]
@@ -289,6 +301,11 @@ func (c *intentServiceClient) OverlayPath(ctx context.Context, req *connect.Requ
 	return c.overlayPath.CallUnary(ctx, req)
 }
 
+// ListClients calls weft.v1.IntentService.ListClients.
+func (c *intentServiceClient) ListClients(ctx context.Context, req *connect.Request[v1.ListClientsRequest]) (*connect.Response[v1.ListClientsResponse], error) {
+	return c.listClients.CallUnary(ctx, req)
+}
+
 // CreateToken calls weft.v1.IntentService.CreateToken.
 func (c *intentServiceClient) CreateToken(ctx context.Context, req *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
 	return c.createToken.CallUnary(ctx, req)
@@ -334,6 +351,8 @@ type IntentServiceHandler interface {
 	Overlay(context.Context, *connect.Request[v1.OverlayRequest]) (*connect.Response[v1.OverlayResponse], error)
 	// OverlayPath says which way packets take from one node to another.
 	OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error)
+	// ListClients says by which gateways remote clients are served, and what their configurations need.
+	ListClients(context.Context, *connect.Request[v1.ListClientsRequest]) (*connect.Response[v1.ListClientsResponse], error)
 	CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error)
 	ListTokens(context.Context, *connect.Request[v1.ListTokensRequest]) (*connect.Response[v1.ListTokensResponse], error)
 	RevokeToken(context.Context, *connect.Request[v1.RevokeTokenRequest]) (*connect.Response[v1.RevokeTokenResponse], error)
@@ -417,6 +436,12 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(intentServiceMethods.ByName("OverlayPath")),
 		connect.WithHandlerOptions(opts...),
 	)
+	intentServiceListClientsHandler := connect.NewUnaryHandler(
+		IntentServiceListClientsProcedure,
+		svc.ListClients,
+		connect.WithSchema(intentServiceMethods.ByName("ListClients")),
+		connect.WithHandlerOptions(opts...),
+	)
 	intentServiceCreateTokenHandler := connect.NewUnaryHandler(
 		IntentServiceCreateTokenProcedure,
 		svc.CreateToken,
@@ -471,6 +496,8 @@ func NewIntentServiceHandler(svc IntentServiceHandler, opts ...connect.HandlerOp
 			intentServiceOverlayHandler.ServeHTTP(w, r)
 		case IntentServiceOverlayPathProcedure:
 			intentServiceOverlayPathHandler.ServeHTTP(w, r)
+		case IntentServiceListClientsProcedure:
+			intentServiceListClientsHandler.ServeHTTP(w, r)
 		case IntentServiceCreateTokenProcedure:
 			intentServiceCreateTokenHandler.ServeHTTP(w, r)
 		case IntentServiceListTokensProcedure:
@@ -532,6 +559,10 @@ func (UnimplementedIntentServiceHandler) Overlay(context.Context, *connect.Reque
 
 func (UnimplementedIntentServiceHandler) OverlayPath(context.Context, *connect.Request[v1.OverlayPathRequest]) (*connect.Response[v1.OverlayPathResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.OverlayPath is not implemented"))
+}
+
+func (UnimplementedIntentServiceHandler) ListClients(context.Context, *connect.Request[v1.ListClientsRequest]) (*connect.Response[v1.ListClientsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("weft.v1.IntentService.ListClients is not implemented"))
 }
 
 func (UnimplementedIntentServiceHandler) CreateToken(context.Context, *connect.Request[v1.CreateTokenRequest]) (*connect.Response[v1.CreateTokenResponse], error) {
