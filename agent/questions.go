@@ -61,6 +61,8 @@ func (a *Agent) answer(ctx context.Context, conn Questions, q ovs.Question) erro
 	switch q.Purpose {
 	case pipeline.PurposeDHCPv4:
 		reply, err = a.answerDHCP(ctx, q)
+	case pipeline.PurposeND:
+		reply, err = ask(ctx, a, func(s *state) ([]byte, error) { return s.answerND(q) })
 	case pipeline.PurposeTooLarge:
 		reply, err = ask(ctx, a, func(s *state) ([]byte, error) { return s.answerTooLarge(q) })
 	default:

@@ -206,7 +206,7 @@ func (s *state) resolve(a attachment) (pipeline.Attachment, string) {
 
 // input is what the flows have to be rendered from.
 func (s *state) input() pipeline.Input {
-	in := pipeline.Input{Plan: s.plan, Closed: s.flows.closed()}
+	in := pipeline.Input{Plan: s.plan, AgentND: s.datapath == ovs.System, Closed: s.flows.closed()}
 	if shut := s.flows.shut(); len(shut) > 0 {
 		in.Plan.Identities = slices.DeleteFunc(slices.Clone(s.plan.Identities), func(i plan.Identity) bool { return slices.Contains(shut, i.Network) })
 	}

@@ -22,7 +22,7 @@ func answerBase(o *flowsOf, s Settings) {
 	routed := openflow.MAC(openflow.EthDst, s.VirtualMAC)
 	if !s.VirtualMAC.IsZero() {
 		router := s.VirtualMAC.LinkLocal()
-		answerND(o, 310, s.VirtualMAC, naRouter, openflow.Addr(openflow.NDTarget, router))
+		answerND(o, s, 310, naRouter, openflow.Addr(openflow.NDTarget, router))
 		answerEcho(o, s.VirtualMAC, router)
 		for _, f := range families() {
 			o.add(TableAnswer, 100, when(f.any(), routed), to(TableTrack))
@@ -35,31 +35,39 @@ func answerBase(o *flowsOf, s Settings) {
 	o.drop(TableAnswer, 80, DropMulticast, openflow.Masked(openflow.EthDst, 1<<40, 1<<40))
 	o.drop(TableAnswer, 0, DropNotRouted)
 
-	o.add(TableAdvertise, 100, ipv6().icmp(ndNeighborAdvertise),
-		openflow.Set(openflow.NDTLL, s.VirtualMAC.Uint64()), openflow.Output{Port: openflow.PortInPort})
+	if s.AgentND {
+		for i := range uint64(askers) {
+			o.add(TableAdvertise, 100, append(ipv6().icmp(ndNeighborSolicit), openflow.Masked(regScratch, i, askers-1)),
+				openflow.Controller{Userdata: []byte(PurposeND), Meter: ndMeter + uint32(i)})
+		}
+	} else {
+		o.add(TableAdvertise, 100, ipv6().icmp(ndNeighborAdvertise),
+			openflow.Set(openflow.NDTLL, s.VirtualMAC.Uint64()), openflow.Output{Port: openflow.PortInPort})
+	}
 	o.drop(TableAdvertise, 0, DropNDUnanswered)
 }
 
 // answerNetwork answers for the network's subnets.
-func answerNetwork(o *flowsOf, mac fabric.MAC, n plan.Network) {
+func answerNetwork(o *flowsOf, s Settings, n plan.Network) {
+	mac := s.VirtualMAC
 	if mac.IsZero() {
 		return
 	}
 	here := srcNetwork(n.ID)
-	for _, s := range n.Subnets {
-		if s.IPv4.IsValid() {
-			answerARP(o, mac, here, openflow.Prefix(openflow.ARPTPA, s.IPv4))
+	for _, sub := range n.Subnets {
+		if sub.IPv4.IsValid() {
+			answerARP(o, mac, here, openflow.Prefix(openflow.ARPTPA, sub.IPv4))
 		}
-		if s.IPv6.IsValid() {
-			answerND(o, 300, mac, 0, here, openflow.Prefix(openflow.NDTarget, s.IPv6))
+		if sub.IPv6.IsValid() {
+			answerND(o, s, 300, 0, here, openflow.Prefix(openflow.NDTarget, sub.IPv6))
 		}
-		for _, gw := range []netip.Addr{s.Gateway4, s.Gateway6} {
+		for _, gw := range []netip.Addr{sub.Gateway4, sub.Gateway6} {
 			if !gw.IsValid() {
 				continue
 			}
 			f := familyOf(gw)
 			if gw.Is6() {
-				answerND(o, 310, mac, naRouter, here, openflow.Addr(openflow.NDTarget, gw))
+				answerND(o, s, 310, naRouter, here, openflow.Addr(openflow.NDTarget, gw))
 			}
 			if gw.Is4() {
 				dhcpGateway(o, n, gw)
@@ -81,8 +89,14 @@ func answerARP(o *flowsOf, mac fabric.MAC, match ...openflow.FieldMatch) {
 }
 
 // answerND turns a solicitation into the advertisement (RFC 4861, section 7.2.4). The target's link-layer address
-// can be set only where the packet is known to be an advertisement: in table Advertise.
-func answerND(o *flowsOf, priority uint16, mac fabric.MAC, naFlags uint64, match ...openflow.FieldMatch) {
+// can be set only where the packet is known to be an advertisement: in table Advertise. Where the agent answers, that
+// table asks it.
+func answerND(o *flowsOf, s Settings, priority uint16, naFlags uint64, match ...openflow.FieldMatch) {
+	if s.AgentND {
+		o.add(TableAnswer, priority, append(ipv6().icmp(ndNeighborSolicit), match...), move(openflow.InPort, regScratch), to(TableAdvertise))
+		return
+	}
+	mac := s.VirtualMAC
 	o.add(TableAnswer, priority, append(ipv6().icmp(ndNeighborSolicit), match...),
 		move(openflow.EthSrc, openflow.EthDst), openflow.Set(openflow.EthSrc, mac.Uint64()),
 		move(openflow.IPv6Src, openflow.IPv6Dst), move(openflow.NDTarget, openflow.IPv6Src),

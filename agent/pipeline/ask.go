@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/weftfabric/weft/wire/openflow"
+import (
+	"slices"
+
+	"github.com/weftfabric/weft/wire/openflow"
+)
 
 // Ask: what the agent has to answer goes to it as a packet-in, and nowhere else. Meters limit how many, so that no
 // workload keeps the agent from answering the others: each port has one of a few meters, by its number, and each purpose
@@ -12,6 +16,8 @@ const (
 	PurposeDHCPv4 = "dhcp4"
 	// PurposeTooLarge says that the packet is too large for the tunnel, and that its sender wants to know.
 	PurposeTooLarge = "too-large"
+	// PurposeND says that the packet is a neighbour solicitation for an address that the fabric answers for.
+	PurposeND = "nd"
 )
 
 // Meters of questions: askers of each purpose, from a first number on.
@@ -19,6 +25,7 @@ const (
 	askers            = 16 // a power of two
 	dhcpMeter  uint32 = 0x100
 	largeMeter uint32 = 0x200
+	ndMeter    uint32 = 0x300
 )
 
 // What passes a meter: packets a second, and at once.
@@ -34,7 +41,7 @@ const largeOctets = 14 + 1280 - 48
 // Meters returns the meters that the flows name. They must be there before the flows.
 func Meters() []openflow.MeterDesc {
 	out := []openflow.MeterDesc{logMeter()}
-	for _, first := range []uint32{dhcpMeter, largeMeter} {
+	for _, first := range []uint32{dhcpMeter, largeMeter, ndMeter} {
 		for i := range uint32(askers) {
 			out = append(out, openflow.MeterDesc{ID: first + i, Packets: true, Stats: true, Rate: questionRate, Burst: questionBurst})
 		}
@@ -44,7 +51,7 @@ func Meters() []openflow.MeterDesc {
 
 // IsQuestionMeter reports whether a meter limits questions.
 func IsQuestionMeter(id uint32) bool {
-	return id >= dhcpMeter && id < dhcpMeter+askers || id >= largeMeter && id < largeMeter+askers
+	return slices.ContainsFunc([]uint32{dhcpMeter, largeMeter, ndMeter}, func(first uint32) bool { return id >= first && id < first+askers })
 }
 
 // askAgent hands a packet to the agent: table Ask knows what for.

@@ -14,6 +14,9 @@ type Input struct {
 	Attachments []Attachment
 	// TunnelPort is the OpenFlow port number of the VXLAN port on br-int; 0 while there is none.
 	TunnelPort uint32
+	// AgentND has the agent answer neighbour solicitations: the kernel's datapath can't write the options of ND
+	// (ovs-actions(7), set_field), which an advertisement needs.
+	AgentND bool
 	// Closed are networks of whose policy the switch lacks a part: their new connections are denied.
 	Closed []fabric.NetworkID
 }

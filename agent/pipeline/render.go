@@ -20,6 +20,8 @@ type Settings struct {
 	VirtualMAC fabric.MAC
 	// TunnelPort is the VXLAN port's OpenFlow number; 0 while there is none.
 	TunnelPort uint32
+	// AgentND leads neighbour solicitations to the agent.
+	AgentND bool
 	// MTU is the largest IP packet that the tunnel carries, in octets; 0 for no limit.
 	MTU int
 	// LogDenials has what is denied without a rule copied to the agent.
@@ -31,7 +33,7 @@ type Settings struct {
 // SettingsOf returns the settings of an input.
 func SettingsOf(in Input) Settings {
 	p := in.Plan.Settings
-	return Settings{Self: in.Plan.Name, VirtualMAC: p.VirtualMAC, TunnelPort: in.TunnelPort, MTU: p.WorkloadMTU, LogDenials: p.LogDenials, StrictIdentity: p.StrictIdentity}
+	return Settings{Self: in.Plan.Name, VirtualMAC: p.VirtualMAC, TunnelPort: in.TunnelPort, AgentND: in.AgentND, MTU: p.WorkloadMTU, LogDenials: p.LogDenials, StrictIdentity: p.StrictIdentity}
 }
 
 // OwnerKind is a sort of object that flows come from.
@@ -161,7 +163,7 @@ func renderPeer(s Settings, p Peer) []openflow.Flow {
 func renderNetwork(s Settings, n plan.Network, peer func(fabric.NetworkID) (plan.Network, bool)) []openflow.Flow {
 	o := &flowsOf{kind: KindNetwork, object: uint32(n.ID)}
 	tunnelNetwork(o, n)
-	answerNetwork(o, s.VirtualMAC, n)
+	answerNetwork(o, s, n)
 	routeNetwork(o, n, peer)
 	return o.flows
 }

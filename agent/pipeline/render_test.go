@@ -51,7 +51,9 @@ func TestRenderHolds(t *testing.T) {
 	for _, table := range pipeline.Tables() {
 		named[uint8(table)] = true
 	}
-	for name, in := range map[string]pipeline.Input{"fixture": fixture(), "no plan": {}, "no plan, attached": {Attachments: fixture().Attachments, TunnelPort: tunnelPort}} {
+	agentND := fixture()
+	agentND.AgentND = true
+	for name, in := range map[string]pipeline.Input{"fixture": fixture(), "the agent answers ND": agentND, "no plan": {}, "no plan, attached": {Attachments: fixture().Attachments, TunnelPort: tunnelPort}} {
 		flows := pipeline.Render(in)
 		seen := map[dataplane.Key]bool{}
 		for _, f := range flows {
@@ -82,6 +84,26 @@ func TestRenderHolds(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Where the agent answers for neighbours, no flow writes a field that the kernel's datapath can't write.
+func TestAgentND(t *testing.T) {
+	in := fixture()
+	in.AgentND = true
+	asks := 0
+	for _, f := range pipeline.Render(in) {
+		for _, a := range f.Actions {
+			if s, ok := a.(openflow.SetField); ok && slices.Contains([]openflow.Field{openflow.NDReserved, openflow.NDOptionsType, openflow.NDTLL}, s.Field) {
+				t.Errorf("writes %v: %s", s.Field, f)
+			}
+			if c, ok := a.(openflow.Controller); ok && string(c.Userdata) == pipeline.PurposeND {
+				asks++
+			}
+		}
+	}
+	if asks == 0 {
+		t.Error("nobody asks the agent")
 	}
 }
 
