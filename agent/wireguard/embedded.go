@@ -93,7 +93,7 @@ func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
 // wait until the address beside each has answered under the new key, or half a second.
 func (e *Embedded) Hold(waits map[netip.Addr]netip.Addr) (changed func()) {
 	e.frames.holder.begin(waits)
-	return func() { e.frames.holding.Go(e.frames.askHeld) }
+	return func() { e.frames.spawn(e.frames.askHeld) }
 }
 
 // Counters returns what the device did besides delivering.

@@ -62,7 +62,8 @@ type frames struct {
 
 	closing sync.Once
 	closed  atomic.Bool
-	readers sync.WaitGroup
+	reading sync.RWMutex // held for reading by Read
+	life    sync.Mutex   // guards the start of goroutines against the end
 
 	relayed, expired, full, foreign atomic.Uint64
 }
@@ -89,8 +90,8 @@ func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 
 // Read waits for packets to encrypt.
 func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	d.readers.Add(1)
-	defer d.readers.Done()
+	d.reading.RLock()
+	defer d.reading.RUnlock()
 	for {
 		if d.closed.Load() {
 			return 0, os.ErrClosed
@@ -187,7 +188,7 @@ func (d *frames) Write(bufs [][]byte, offset int) (int, error) {
 			d.foreign.Add(1)
 		case d.holder.active.Load() && isEchoReply(p):
 			from := packet(p).source()
-			d.holding.Go(func() { d.free(from) })
+			d.spawn(func() { d.free(from) })
 		case d.link.own(packet(p).dest()):
 			if err := d.deliver(b, offset); err != nil {
 				return 0, err
@@ -254,12 +255,24 @@ func (d *frames) Name() (string, error)    { return d.name, nil }
 func (d *frames) Events() <-chan tun.Event { return d.events }
 func (d *frames) BatchSize() int           { return batch }
 
+// spawn runs f in the background, unless the device is closed.
+func (d *frames) spawn(f func()) {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if !d.closed.Load() {
+		d.holding.Go(f)
+	}
+}
+
 // Close ends the reader and gives the tap back.
 func (d *frames) Close() (err error) {
 	d.closing.Do(func() {
+		d.life.Lock()
 		d.closed.Store(true)
+		d.life.Unlock()
 		d.wakeReader()
-		d.readers.Wait()
+		d.reading.Lock() // until the reader has gone
+		defer d.reading.Unlock()
 		d.holding.Wait()
 		close(d.events)
 		err = errors.Join(d.tap.Close(), unix.Close(d.wake))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -107,6 +108,9 @@ func yamlNode(dec *json.Decoder) (*yaml.Node, error) {
 	case string:
 		n := &yaml.Node{}
 		n.SetString(v)
+		if strings.Contains(v, "\t") {
+			n.Style = yaml.DoubleQuotedStyle // in a block a tab could stand where only spaces may
+		}
 		return n, nil
 	case json.Number:
 		tag := "!!int"

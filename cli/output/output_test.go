@@ -98,7 +98,7 @@ func TestFromMessage(t *testing.T) {
 		{"an enum's unknown value", &weftv1.Problem{Severity: 9}, `{"severity":"9","file":"","line":0,"message":""}`},
 		{"times", &weftv1.TokenInfo{Id: "a", Expires: timestamppb.New(time.Unix(0, 0))}, `{"id":"a","node":"","expires":"1970-01-01T00:00:00Z"}`},
 		{"absent messages", &weftv1.TokenInfo{}, `{"id":"","node":"","expires":null}`},
-		{"maps in order", &weftv1.NodeReport{Drops: map[string]uint64{"b": 2, "a": 1}}, `{"version":"","datapath":"","ovsVersion":"","flows":0,"attachments":[],"drops":{"a":1,"b":2},"problems":[]}`},
+		{"maps in order", &weftv1.Attachment{Labels: map[string]string{"b": "2", "a": "1"}}, `{"interface":"","network":"","port":"","workload":"","mac":"","addresses":[],"identity":0,"labels":{"a":"1","b":"2"}}`},
 		{"objects are embedded", &weftv1.Object{Json: []byte(`{"kind": "Tenant"}`)}, `{"key":null,"json":{"kind":"Tenant"},"revision":0,"file":"","line":0,"applySet":"","enforcement":null}`},
 	}
 	for _, tt := range tests {
