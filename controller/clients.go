@@ -19,8 +19,7 @@ type clientPlacer struct {
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
-	// started is when the controller began: for as long as a node may be silent it counts as there, since it may be on its
-	// way back after the controllers were away.
+	// started is when the controller began: a node that was seen last before that has had no chance to come back.
 	started time.Time
 }
 
@@ -48,7 +47,12 @@ func (p clientPlacer) place(ctx context.Context) error {
 	return err
 }
 
+// there reports whether a node may serve clients. One whose agent has just ended may: it is upgraded, mostly, and to move
+// clients means that they need another configuration.
 func (p clientPlacer) there(name fabric.NodeName) bool {
-	st, now := p.store.Status(name), p.now()
-	return st.Connected(now) || now.Sub(p.started) < store.Silence && !st.LastSeen.IsZero()
+	seen := p.store.Status(name).LastSeen
+	if !seen.IsZero() && seen.Before(p.started) {
+		seen = p.started
+	}
+	return p.now().Sub(seen) < store.Silence
 }
