@@ -134,6 +134,7 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"lease":        func(n *plan.Node) { n.Routes[0].Lease = true },
 		"route":        func(n *plan.Node) { n.Routes[0].Node = "n2" },
 		"port mac":     func(n *plan.Node) { n.Ports[0].MAC[5] = 1 },
+		"client":       func(n *plan.Node) { n.Ports[0].Client.Key[0] = 1 },
 		"action":       func(n *plan.Node) { n.Tables[0].Rules[0].Action = firewall.Deny },
 		"rule id":      func(n *plan.Node) { n.Tables[0].Rules[0].ID = 124 },
 		"order":        func(n *plan.Node) { n.Tables[0].Rules[0].Order.Last = true },

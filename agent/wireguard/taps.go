@@ -222,7 +222,7 @@ func (c RemoteClient) packetOf(frame []byte) []byte {
 // endsOf returns the addresses of an IP packet (RFC 791, section 3.1; RFC 8200, section 3).
 func endsOf(b []byte) (from, to netip.Addr, ok bool) {
 	switch {
-	case valid(b):
+	case valid(b) && lengthOf(b) >= ipv4Header:
 		return packet(b).source(), packet(b).dest(), true
 	case len(b) >= ipv6Header && b[0]>>4 == 6 && lengthOf(b) <= len(b):
 		return netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), true

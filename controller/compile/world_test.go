@@ -26,6 +26,7 @@ var (
 	worldNodes    = []fabric.NodeName{"n1", "n2", "n3", "n4"}
 	worldLabels   = []fabric.Labels{nil, {"app": "web"}, {"app": "db"}, {"app": "web", "env": "test"}}
 	worldPorts    = []fabric.PortRef{{Tenant: "a", Name: "vm1"}, {Tenant: "a", Name: "vm2"}, {Tenant: "b", Name: "vm1"}}
+	worldClient   = fabric.PortRef{Tenant: "a", Name: "laptop"}
 )
 
 func object(body any) *topology.Object {
@@ -173,6 +174,7 @@ func drawObject(t *rapid.T) *topology.Object {
 		f.Spec.Posture = posture.Draw(t, "posture")
 		f.Spec.LogDenials = rapid.Bool().Draw(t, "logDenials")
 		drawEncryption(t, &f.Spec)
+		f.Spec.Clients = rapid.SampledFrom([]*topology.ClientAccess{nil, {Port: 51830}, {Port: 60000}}).Draw(t, "clients")
 		f.Spec.IgnoredLabels = rapid.SampledFrom([][]string{nil, {"env"}}).Draw(t, "ignored")
 		return object(f)
 	case topology.KindTenant:
@@ -187,6 +189,14 @@ func drawObject(t *rapid.T) *topology.Object {
 		p := rapid.SampledFrom(worldPorts).Draw(t, "port")
 		return port(p, ref.Name, rapid.SampledFrom(worldLabels).Draw(t, "labels"),
 			rapid.SampledFrom([][]netip.Addr{nil, {netip.MustParseAddr("10.0.0.200"), netip.MustParseAddr("fd00::200")}}).Draw(t, "addresses")...)
+	case topology.KindClient:
+		return object(&topology.Client{
+			Metadata: topology.Metadata{Tenant: worldClient.Tenant, Name: worldClient.Name, Labels: rapid.SampledFrom(worldLabels).Draw(t, "labels")},
+			Spec: topology.ClientSpec{
+				Network: ref.Name, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.210")},
+				PublicKey: fabric.PublicKey{byte(rapid.IntRange(1, 2).Draw(t, "clientKey"))},
+			},
+		})
 	case topology.KindAddressGroup:
 		return object(&topology.AddressGroup{
 			Metadata: topology.Metadata{Name: "g", Tenant: rapid.SampledFrom([]string{"", "a"}).Draw(t, "groupTenant")},
@@ -239,7 +249,7 @@ func drawChange(t *rapid.T) compile.Change {
 		if gone {
 			node = ""
 		}
-		return compile.Change{Binding: &compile.BindingChange{Port: rapid.SampledFrom(worldPorts).Draw(t, "bound"), Node: node}}
+		return compile.Change{Binding: &compile.BindingChange{Port: rapid.SampledFrom(append([]fabric.PortRef{worldClient}, worldPorts...)).Draw(t, "bound"), Node: node}}
 	case 4:
 		c := &compile.NodeChange{Name: node}
 		if !gone {

@@ -109,6 +109,7 @@ func drawNetwork(t *rapid.T, n *plan.Node, id fabric.NetworkID) {
 			Ref: fabric.PortRef{Tenant: "acme", Name: fmt.Sprintf("vm%d", id)}, UID: "6ba7b811-9dad-51d1-80b4-00c04fd430c8",
 			Network: id, Subnet: "web", Identity: base + 1, MAC: fabric.MAC{2, 0, 0, 0, 0, 1},
 			Addresses: some(t, "addresses", []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("fd00::9")}),
+			Client:    rapid.SampledFrom([]plan.Client{{}, {Key: fabric.PublicKey{1}}, {Key: fabric.PublicKey{2}, Listen: 51830}}).Draw(t, "client"),
 		})
 	}
 	table := firewall.Table{Network: id}

@@ -82,6 +82,14 @@ func TestFromProtoRefuses(t *testing.T) {
 		change(t)
 		return &weftv1.PlanEntry{Key: "tunnel/n2", Entry: &weftv1.PlanEntry_Tunnel{Tunnel: t}}
 	}
+	client := func(c *weftv1.PlanClient) *weftv1.PlanEntry {
+		return &weftv1.PlanEntry{Key: "port/acme/vm", Entry: &weftv1.PlanEntry_Port{Port: &weftv1.PlanPort{
+			Tenant: "acme", Name: "vm", Uid: "u", Network: 7, Subnet: "web", Identity: 0x101, Mac: "02:00:00:00:00:01", Client: c,
+		}}}
+	}
+	if _, err := planwire.FromProto(client(&weftv1.PlanClient{Key: bytes.Repeat([]byte{1}, 32), Listen: 51830})); err != nil {
+		t.Fatalf("a good client: %v", err)
+	}
 	rows := []struct {
 		name  string
 		entry *weftv1.PlanEntry
@@ -100,6 +108,9 @@ func TestFromProtoRefuses(t *testing.T) {
 		{"probe is the vtep", tunnel(func(t *weftv1.PlanTunnel) { t.Probe = t.Vtep }), "probe:"},
 		{"hop by itself", &weftv1.PlanEntry{Key: "hop/n2", Entry: &weftv1.PlanEntry_Hop{Hop: &weftv1.PlanHop{Node: "n2", Vtep: "100.92.0.2", Via: "n2"}}}, "its own relay"},
 		{"placement of nothing", &weftv1.PlanEntry{Key: "placement/n2/0x000000", Entry: &weftv1.PlanEntry_Placement{Placement: &weftv1.PlanPlacement{Node: "n2"}}}, "identity"},
+		{"client without a key", client(&weftv1.PlanClient{}), "client: no key of 32 bytes"},
+		{"client with a key of zeros", client(&weftv1.PlanClient{Key: make([]byte, 32)}), "client: no key of 32 bytes"},
+		{"client at port 65536", client(&weftv1.PlanClient{Key: bytes.Repeat([]byte{1}, 32), Listen: 65536}), "client: listen"},
 		{"no tier", rule(func(r *weftv1.PlanRule) { r.Tier = 0 }), "tier: 0"},
 		{"unknown action", rule(func(r *weftv1.PlanRule) { r.Action = 4 }), "action: 4"},
 		{"any subject and some", rule(func(r *weftv1.PlanRule) { r.SubjectIds = []uint32{1} }), "subject_any with"},
