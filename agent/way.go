@@ -44,9 +44,10 @@ type way struct {
 	want    overlay.Want
 	from    wayFrom // what want follows from
 	version uint64  // of want
-	// standing is the version that was made last, and session that of the switch in which it was: a switch that restarts
-	// forgets the bridge's address, and a default route could lead tunnel packets past the way.
+	// standing is the version that was made last, made what that was, and session that of the switch in which it was: a
+	// switch that restarts forgets the bridge's address, and a default route could lead tunnel packets past the way.
 	standing, session uint64
+	made              overlay.Want
 	// revision is the plan's whose way was standing last.
 	revision uint64
 	problem  string
@@ -81,7 +82,8 @@ func (s *state) wayStands() bool {
 	if !s.plan.Settings.Encryption.WireGuard {
 		return true
 	}
-	return s.way.want.Encrypts() && s.way.standing == s.way.version && s.way.session == s.flows.sessions
+	// Peers may come, go and change their keys meanwhile: what isn't known of them yet is dropped by WireGuard.
+	return s.way.want.Encrypts() && s.way.standing != 0 && s.way.made.SameLink(s.way.want) && s.way.session == s.flows.sessions
 }
 
 // enforced returns the revision of the plan that the node acts on as a whole: flows and the way to others.
@@ -163,7 +165,10 @@ func (a *Agent) makeWay(ctx context.Context) error {
 	err = a.do(ctx, func(s *state) {
 		s.way.tried = true
 		if problem != nil {
-			s.way.problem = "encrypted way: " + problem.Error()
+			if was := s.way.problem; was != "encrypted way: "+problem.Error() {
+				s.way.problem = "encrypted way: " + problem.Error()
+				a.cfg.Logger.Warn("the encrypted way can't be made", "error", problem)
+			}
 			if s.way.standing == now.version {
 				s.way.standing = 0 // it is not as it was any more
 				s.flows.dirty = true
@@ -171,8 +176,9 @@ func (a *Agent) makeWay(ctx context.Context) error {
 			return
 		}
 		s.way.problem = ""
-		if s.way.standing != now.version || s.way.session != now.session {
-			s.way.standing, s.way.session = now.version, now.session
+		stood := s.wayStands()
+		s.way.standing, s.way.made, s.way.session = now.version, now.want, now.session
+		if s.wayStands() != stood {
 			s.flows.dirty = true
 		}
 		if s.way.version == now.version && s.way.revision != s.revision {

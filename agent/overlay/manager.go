@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weftfabric/weft/agent/host"
 	"github.com/weftfabric/weft/agent/ovs"
+	"github.com/weftfabric/weft/agent/paths"
 	"github.com/weftfabric/weft/agent/wireguard"
 	"github.com/weftfabric/weft/fabric"
 )
@@ -45,6 +47,8 @@ type Links interface {
 	OpenTap(name string, mtu int) (*os.File, error)
 	SetAddresses(name string, addresses []netip.Prefix, mtu int) error
 	KernelWireGuard(name string) error
+	SetGuard(host.Guard) error
+	ClearGuard() error
 	Delete(ctx context.Context, name string) error
 }
 
@@ -69,6 +73,8 @@ type Manager struct {
 	moved map[fabric.NodeName]bool
 	// awaiting is when the first of the rotations began that are still awaited; zero without any.
 	awaiting time.Time
+	// silent says since when peers have been without a first handshake, or since the last try.
+	silent map[wireguard.Key]time.Time
 	// wake makes Run look at once.
 	wake chan struct{}
 }
@@ -111,7 +117,7 @@ func (m *Manager) Apply(ctx context.Context, want Want) error {
 	defer m.mu.Unlock()
 	if !want.Encrypts() {
 		m.want = want
-		return m.clear(ctx)
+		return m.clear(ctx, want.Kernel)
 	}
 	m.cleared = false
 	carrier := m.ensureBridge
@@ -193,8 +199,15 @@ func (m *Manager) stopEmbedded() error {
 }
 
 // ensureKernel makes the kernel's device with the tunnel address.
+//
+// A peer's packets come out of it as they are, so the packet filter keeps them to what the embedded device carries, and
+// tunnel packets that came another way out.
 func (m *Manager) ensureKernel(_ context.Context, want Want) error {
 	if err := m.cfg.Links.KernelWireGuard(m.cfg.Device); err != nil {
+		return err
+	}
+	guard := host.Guard{Device: m.cfg.Device, VXLANPort: want.VXLANPort, ProbePort: paths.Port, Relay: want.Link.Relay}
+	if err := m.cfg.Links.SetGuard(guard); err != nil {
 		return err
 	}
 	return m.cfg.Links.SetAddresses(m.cfg.Device, addresses(want.Link), want.Link.MTU)
@@ -210,11 +223,14 @@ func addresses(link wireguard.Link) []netip.Prefix {
 }
 
 // clear removes the way. What an earlier run of the agent may have left goes too.
-func (m *Manager) clear(ctx context.Context) error {
+func (m *Manager) clear(ctx context.Context, kernel bool) error {
 	if m.cleared {
 		return nil
 	}
 	err := errors.Join(m.stopEmbedded(), m.cfg.Database.DeleteBridge(ctx), m.cfg.Links.Delete(ctx, m.cfg.Device))
+	if kernel {
+		err = errors.Join(err, m.cfg.Links.ClearGuard())
+	}
 	if err != nil {
 		return fmt.Errorf("remove the encrypted way: %w", err)
 	}

@@ -33,27 +33,44 @@ func (m *Manager) Announce() error {
 
 // Switch begins to use the announced key. Sessions begin anew. What is sent meanwhile is held back, by WireGuard until
 // there is a session, and by the embedded device until the peer takes packets under the new key.
+//
+// It returns when all peers have followed, or half a second later.
 func (m *Manager) Switch() error {
+	followed, err := m.switchKey()
+	followed()
+	return err
+}
+
+// switchKey does it, and returns what waits for the peers.
+func (m *Manager) switchKey() (followed func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	followed = func() {}
 	keys := m.keys.Switch()
 	if err := keys.Save(m.cfg.KeyFile); err != nil {
-		return err
+		return followed, err
 	}
 	m.keys = keys
 	if !m.want.Encrypts() {
-		return nil
+		return followed, nil
 	}
 	if m.embedded != nil {
-		defer m.embedded.Hold(m.want.waits())()
+		followed = m.embedded.Hold(m.want.waits())
 	}
-	return m.control.Configure(m.want.config(m.keys, m.moved))
+	return followed, m.control.Configure(m.want.config(m.keys, m.moved))
 }
 
-// Run follows the rotations of peers until ctx ends.
+// Run follows the rotations of peers, and begins anew with peers that don't answer, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
+	var looked time.Time
 	for {
-		pause := time.Second
+		if now := time.Now(); now.Sub(looked) >= silentFor/2 {
+			looked = now
+			if err := m.reviveSilent(now); err != nil {
+				m.cfg.Logger.Warn("begin anew with peers", "error", err)
+			}
+		}
+		pause := silentFor / 2
 		soon, err := m.followRotations(time.Now())
 		switch {
 		case err != nil:

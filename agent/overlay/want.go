@@ -19,9 +19,11 @@ type Want struct {
 	// Kernel says that the kernel forwards packets, not vswitchd.
 	Kernel bool
 	// Link has no VTEP where nothing is encrypted.
-	Link    wireguard.Link
-	Port    uint16
-	Tunnels []Tunnel // in the order of their names
+	Link wireguard.Link
+	Port uint16
+	// VXLANPort is the port of the tunnel packets inside.
+	VXLANPort uint16
+	Tunnels   []Tunnel // in the order of their names
 }
 
 // Tunnel is a WireGuard peer by its node's name.
@@ -38,10 +40,10 @@ type Tunnel struct {
 func Of(n *plan.Node, kernel bool, ownPort uint16) Want {
 	e := n.Settings.Encryption
 	if !e.WireGuard || !n.Settings.VTEP.Is4() || !e.VTEPs.Contains(n.Settings.VTEP) {
-		return Want{}
+		return Want{Kernel: kernel}
 	}
 	w := Want{
-		Kernel: kernel, Port: e.Port,
+		Kernel: kernel, Port: e.Port, VXLANPort: n.Settings.VXLANPort,
 		Link: wireguard.Link{VTEP: n.Settings.VTEP, Probe: e.Probe, VTEPs: e.VTEPs, MTU: n.Settings.WorkloadMTU + vxlanOverhead, Relay: e.Relay},
 	}
 	if ownPort != 0 {
@@ -65,6 +67,11 @@ func peer(end plan.TunnelEnd, t plan.Tunnel) wireguard.Peer {
 
 // Encrypts reports whether there is a way at all.
 func (w Want) Encrypts() bool { return w.Link.VTEP.IsValid() }
+
+// SameLink reports whether two wishes differ in their peers at most.
+func (w Want) SameLink(o Want) bool {
+	return w.Kernel == o.Kernel && w.Link == o.Link && w.Port == o.Port && w.VXLANPort == o.VXLANPort
+}
 
 // Equal reports whether two wishes are the same.
 func (w Want) Equal(o Want) bool { return reflect.DeepEqual(w, o) }

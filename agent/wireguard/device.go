@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
 // Device controls one WireGuard device, the kernel's or an Embedded one, by its name. It is for one goroutine.
@@ -42,6 +43,18 @@ func (d *Device) Configure(want Config) error {
 	}
 	d.told = want
 	d.told.Peers = slices.Clone(want.Peers)
+	return nil
+}
+
+// Forget removes peers with their sessions; the next Configure makes them again.
+func (d *Device) Forget(keys []Key) error {
+	var c wgtypes.Config
+	for _, k := range keys {
+		c.Peers = append(c.Peers, wgtypes.PeerConfig{PublicKey: k, Remove: true})
+	}
+	if err := d.client.ConfigureDevice(d.name, c); err != nil {
+		return fmt.Errorf("configure WireGuard device %s: %w", d.name, err)
+	}
 	return nil
 }
 

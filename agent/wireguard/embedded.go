@@ -90,10 +90,15 @@ func (e *Embedded) answer(c net.Conn) {
 func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
 
 // Hold is to be called right before the node's key changes, and what it returns right after: packets to the destinations
-// wait until the address beside each has answered under the new key, or half a second.
+// wait until the address beside each has answered under the new key, or half a second. What it returns waits so long, too.
 func (e *Embedded) Hold(waits map[netip.Addr]netip.Addr) (changed func()) {
 	e.frames.holder.begin(waits)
-	return func() { e.frames.spawn(e.frames.askHeld) }
+	return func() {
+		done := make(chan struct{})
+		if e.frames.spawn(func() { defer close(done); e.frames.askHeld() }) {
+			<-done
+		}
+	}
 }
 
 // Counters returns what the device did besides delivering.

@@ -330,7 +330,9 @@ func TestKeyChangeLosesNothing(t *testing.T) {
 	}
 	a.tell(t, b.vtep.String())
 	set(a, next, toB)
-	a.tell(t, "changed")
+	if _, err := fmt.Fprintln(a.in, "changed"); err != nil { // it answers once b has followed
+		t.Fatal(err)
+	}
 	for moved := false; !moved; time.Sleep(5 * time.Millisecond) {
 		s, err := b.control.Status()
 		if err != nil {
@@ -341,6 +343,9 @@ func TestKeyChangeLosesNothing(t *testing.T) {
 		}
 	}
 	set(b, b.private, peer(a.private, false), peer(next, true))
+	if !a.out.Scan() {
+		t.Fatal("the device doesn't answer")
+	}
 	for _, c := range []struct {
 		cmd *exec.Cmd
 		out *bytes.Buffer

@@ -256,12 +256,14 @@ func (d *frames) Events() <-chan tun.Event { return d.events }
 func (d *frames) BatchSize() int           { return batch }
 
 // spawn runs f in the background, unless the device is closed.
-func (d *frames) spawn(f func()) {
+func (d *frames) spawn(f func()) (spawned bool) {
 	d.life.Lock()
 	defer d.life.Unlock()
-	if !d.closed.Load() {
-		d.holding.Go(f)
+	if d.closed.Load() {
+		return false
 	}
+	d.holding.Go(f)
+	return true
 }
 
 // Close ends the reader and gives the tap back.

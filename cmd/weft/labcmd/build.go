@@ -48,6 +48,7 @@ func nameFlag(name string) string {
 
 func demoCommand(common *commonFlags) *cobra.Command {
 	f := &buildFlags{}
+	patience := lab.DefaultPatience()
 	cmd := &cobra.Command{
 		Use:   "demo -f PATH",
 		Short: "Build a lab, probe it, and remove it again",
@@ -61,7 +62,7 @@ beside what was seen, and removes the lab, on Ctrl-C too. The exit code is 1 whe
 			if err != nil {
 				return err
 			}
-			equal, err := lab.Demo(cmd.Context(), o, lab.DefaultPatience(), cmd.OutOrStdout())
+			equal, err := lab.Demo(cmd.Context(), o, patience, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}
@@ -71,6 +72,7 @@ beside what was seen, and removes the lab, on Ctrl-C too. The exit code is 1 whe
 			return nil
 		},
 	}
+	patienceFlags(cmd, &patience)
 	f.register(cmd)
 	return cmd
 }

@@ -10,6 +10,13 @@ import (
 	"github.com/weftfabric/weft/lab"
 )
 
+// patienceFlags lets a user wait longer for answers, as on a slow machine.
+func patienceFlags(cmd *cobra.Command, p *lab.Patience) {
+	cmd.Flags().IntVar(&p.Tries, "tries", p.Tries, "how often a probe without answer is sent")
+	cmd.Flags().DurationVar(&p.Timeout, "timeout", p.Timeout, "how long each try waits for an answer")
+	cmd.Flags().IntVar(&p.Parallel, "parallel", p.Parallel, "how many probes are on their way at once")
+}
+
 func probeCommand(common *commonFlags) *cobra.Command {
 	patience := lab.DefaultPatience()
 	cmd := &cobra.Command{
@@ -42,8 +49,7 @@ lab's controller holds predicts beside what was seen. The exit code is 1 when th
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&patience.Tries, "tries", patience.Tries, "how often a probe without answer is sent")
-	cmd.Flags().DurationVar(&patience.Timeout, "timeout", patience.Timeout, "how long each try waits for an answer")
+	patienceFlags(cmd, &patience)
 	return cmd
 }
 
