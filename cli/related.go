@@ -72,7 +72,7 @@ func selects(intent *topology.Intent, policy, o *topology.Object) string {
 		return "selects every workload of it"
 	case o.Network != nil:
 		return "selects its workloads with " + selector(subject)
-	case subject.Matches(o.Port.Metadata.Labels):
+	case subject.Matches(o.Metadata().Labels):
 		return "selects it"
 	}
 	return ""
