@@ -3,6 +3,7 @@ package wireguard
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/weftfabric/weft/fabric"
@@ -11,24 +12,23 @@ import (
 // ethernet returns a frame with a packet of a family between two addresses, and padding behind it.
 func ethernet(kind uint16, from, to string, padding int) []byte {
 	src, dst := netip.MustParseAddr(from), netip.MustParseAddr(to)
-	frame := make([]byte, etherHeader)
-	binary.BigEndian.PutUint16(frame[12:], kind)
+	header := make([]byte, etherHeader)
+	binary.BigEndian.PutUint16(header[12:], kind)
+	var b []byte
 	if src.Is4() {
-		b := make([]byte, ipv4Header+8)
+		b = make([]byte, ipv4Header+8)
 		b[0] = 0x45
 		binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 		copy(b[offsetSource:], src.AsSlice())
 		copy(b[offsetDest:], dst.AsSlice())
-		frame = append(frame, b...)
 	} else {
-		b := make([]byte, ipv6Header+8)
+		b = make([]byte, ipv6Header+8)
 		b[0] = 0x60
 		binary.BigEndian.PutUint16(b[4:], 8)
 		copy(b[8:], src.AsSlice())
 		copy(b[24:], dst.AsSlice())
-		frame = append(frame, b...)
 	}
-	return append(frame, make([]byte, padding)...)
+	return slices.Concat(header, b, make([]byte, padding))
 }
 
 func TestPacketsToClient(t *testing.T) {
