@@ -54,6 +54,11 @@ test-libvirt: deps guest build modules ## Attach a libvirt domain to a Port
 	$(MAKE) -s deps NEEDS="libvirtd:libvirt-daemon virsh:libvirt-clients /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so:libvirt-daemon-driver-qemu"
 	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run TestLibvirt ./lab
 
+.PHONY: test-kernel
+test-kernel: deps guest build modules ## Run the examples in a virtual machine, on the datapath and the WireGuard of its kernel
+	$(MAKE) -s deps NEEDS="xtables-legacy-multi:iptables bash:bash ldd:libc-bin"
+	$(TEST_ENV) WEFT_KERNEL=1 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run TestKernel ./lab
+
 .PHONY: oracle
 oracle: deps modules ## Hold policy against outside oracles for an hour: cyclonus, ofproto/trace, mutants of flows
 	$(TEST_ENV) WEFT_ORACLE=1 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run 'Cyclonus|Selectors|AddUp' ./audit/kubernetes
