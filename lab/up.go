@@ -213,6 +213,9 @@ func (r *Record) attachAll(ctx context.Context, o Options, files guest.Files, sa
 	if err := r.WaitEnforced(ctx); err != nil {
 		return err
 	}
+	if err := r.warmTunnels(ctx); err != nil {
+		return err
+	}
 	say("%d workloads answer", len(r.Workloads))
 	return nil
 }
