@@ -17,6 +17,7 @@ import (
 // verifyFiles are the flags of "weft audit verify".
 type verifyFiles struct {
 	plan, flows, ports string
+	datapath           string
 }
 
 func (a *app) auditVerifyCommand() *cobra.Command {
@@ -41,7 +42,8 @@ and the others have none. docs/verify.md says what is covered.
 Offline, the files are of one node, taken at one time: its agent's plan snapshot, and what these commands print:
 
   ovs-ofctl -O OpenFlow15 dump-flows br-int
-  ovs-vsctl -f json --columns=name,ofport,external_ids list Interface`,
+  ovs-vsctl -f json --columns=name,ofport,external_ids list Interface
+  ovs-vsctl get Bridge br-int datapath_type`,
 		Example: `  weft audit verify
   weft audit verify --node n1 --trace
   weft audit verify -o sarif > weft.sarif
@@ -61,6 +63,8 @@ Offline, the files are of one node, taken at one time: its agent's plan snapshot
 			return nil, cobra.ShellCompDirectiveDefault
 		})
 	}
+	cmd.Flags().StringVar(&in.datapath, "datapath", "", "offline: who forwards the bridge's packets: netdev or system (default: netdev)")
+	complete(cmd, "datapath", cobra.FixedCompletions([]cobra.Completion{verify.Netdev, verify.System}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringSliceVar(&nodes, "node", nil, "a node to verify; several with commas or repeated (default: all)")
 	complete(cmd, "node", a.completeNodes)
 	cmd.Flags().BoolVar(&trace, "trace", false, "ask the nodes' switches what they would do with the packets of findings")
@@ -73,6 +77,9 @@ Offline, the files are of one node, taken at one time: its agent's plan snapshot
 		if in != (verifyFiles{}) {
 			if len(nodes) > 0 || trace {
 				return usage(cmd, "--plan, --ports and --flows are for files: leave --node and --trace out")
+			}
+			if in.datapath != "" && in.datapath != verify.Netdev && in.datapath != verify.System {
+				return usage(cmd, "--datapath is netdev or system")
 			}
 			return a.verifyFiles(cmd, in, of)
 		}
@@ -141,6 +148,7 @@ func (f *verifyFiles) read() (verify.Input, error) {
 		return in, fmt.Errorf("%s: %w", f.ports, err)
 	}
 	in.Attachments, in.TunnelPort = ports.Attachments, ports.TunnelPort
+	in.AgentND = f.datapath == verify.System
 	if b, err = os.ReadFile(f.flows); err != nil {
 		return in, err
 	}

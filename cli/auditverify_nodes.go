@@ -226,6 +226,7 @@ func (i *nodeReading) input(name string) (in verify.Input, err error) {
 		return in, err
 	}
 	in.Attachments, in.TunnelPort = ports.Attachments, i.state.TunnelPort
+	in.AgentND = i.state.Datapath == verify.System
 	return in, nil
 }
 

@@ -67,27 +67,35 @@ func TestAuditVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all, fewer strings.Builder
+	dumped := func(f openflow.Flow) string { return " duration=1.5s, n_packets=3, n_bytes=294, " + f.String() + "\n" }
+	var all, fewer, asking strings.Builder
 	for _, f := range pipeline.Render(in) {
-		line := " duration=1.5s, n_packets=3, n_bytes=294, " + f.String() + "\n"
+		line := dumped(f)
 		all.WriteString(line)
 		if f.Table != uint8(pipeline.TableSource) {
 			fewer.WriteString(line)
 		}
 	}
+	in.AgentND = true
+	for _, f := range pipeline.Render(in) {
+		asking.WriteString(dumped(f))
+	}
 	args := []string{"audit", "verify", "--plan", write("plan", planwire.MarshalSnapshot(7, n)), "--ports", write("ports", ports), "--flows"}
 	for _, tt := range []struct {
-		name, flows, want string
-		code              cli.ExitCode
+		name, flows, datapath, want string
+		code                        cli.ExitCode
 	}{
-		{"good", "OFPST_FLOW reply (OF1.5) (xid=0x2):\n" + all.String(), "node n1: proved: ", cli.ExitOK},
-		{"without Source", fewer.String(), "should be: classified and routed\n  packet: ", cli.ExitRefused},
-		{"unreadable", all.String() + "table=0,actions=learn(table=1)\n", "", cli.ExitRefused},
+		{"good", "OFPST_FLOW reply (OF1.5) (xid=0x2):\n" + all.String(), "netdev", "node n1: proved: ", cli.ExitOK},
+		{"kernel", asking.String(), "system", "node n1: proved: ", cli.ExitOK},
+		{"kernel, answered in the switch", all.String(), "system", "handed to the agent for an answer by ND\n  packet: ", cli.ExitRefused},
+		{"without Source", fewer.String(), "", "should be: classified and routed\n  packet: ", cli.ExitRefused},
+		{"unreadable", all.String() + "table=0,actions=learn(table=1)\n", "", "", cli.ExitRefused},
+		{"no such datapath", all.String(), "ebpf", "", cli.ExitUsage},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
 			env := cli.Env{Stdout: &out, Stderr: &errs, Stdin: strings.NewReader(""), Getenv: func(string) string { return "" }}
-			code := cli.Run(context.Background(), env, append(args, write("flows", []byte(tt.flows))))
+			code := cli.Run(context.Background(), env, append(args, write("flows", []byte(tt.flows)), "--datapath", tt.datapath))
 			if code != tt.code || !strings.Contains(out.String(), tt.want) {
 				t.Errorf("exit code %d, want %d with %q:\n%s%s", code, tt.code, tt.want, &out, &errs)
 			}

@@ -23,7 +23,8 @@ const (
 	fateARP   // answered
 	fateND    // answered
 	fateEcho  // answered
-	fateAgent // handed to the agent
+	fateAskND // handed to the agent, which answers
+	fateDHCP  // the same
 )
 
 func (f fate) String() string {
@@ -36,8 +37,10 @@ func (f fate) String() string {
 		return "answered by ND"
 	case fateEcho:
 		return "answered by echo reply"
-	case fateAgent:
-		return "handed to the agent"
+	case fateAskND:
+		return "handed to the agent for an answer by ND"
+	case fateDHCP:
+		return "handed to the agent for an answer by DHCP"
 	}
 	return "dropped"
 }
@@ -121,11 +124,11 @@ func (v *verifier) portRules(a Attachment) []rule[arrival] {
 
 	asks := v4.udp(openflow.UDPDst, 67)
 	if addr4.IsValid() {
-		add(fateAgent, and(asks, isAddr(openflow.IPv4Src, unspecified), isAddr(openflow.IPv4Dst, broadcast))...)
-		add(fateAgent, and(asks, isAddr(openflow.IPv4Src, addr4), isAddr(openflow.IPv4Dst, broadcast))...)
+		add(fateDHCP, and(asks, isAddr(openflow.IPv4Src, unspecified), isAddr(openflow.IPv4Dst, broadcast))...)
+		add(fateDHCP, and(asks, isAddr(openflow.IPv4Src, addr4), isAddr(openflow.IPv4Dst, broadcast))...)
 		for _, sn := range net.Subnets {
 			if sn.Gateway4.IsValid() && !vmac.IsZero() {
-				add(fateAgent, and(asks, isAddr(openflow.IPv4Src, addr4), isAddr(openflow.IPv4Dst, sn.Gateway4))...)
+				add(fateDHCP, and(asks, isAddr(openflow.IPv4Src, addr4), isAddr(openflow.IPv4Dst, sn.Gateway4))...)
 			}
 		}
 	}
@@ -185,6 +188,10 @@ func (v *verifier) solicitations(a Attachment, own netip.Addr, net *plan.Network
 	if vmac.IsZero() {
 		return
 	}
+	answered := fateND
+	if v.in.AgentND {
+		answered = fateAskND
+	}
 	options := []term{is(openflow.NDSLL, 0)}
 	sources := []term{inPrefix(f.src, linkLocal)}
 	if own.IsValid() {
@@ -194,7 +201,7 @@ func (v *verifier) solicitations(a Attachment, own netip.Addr, net *plan.Network
 	for _, option := range options {
 		for _, src := range sources {
 			add := func(target term, router bool) {
-				*out = append(*out, rule[arrival]{and(and(from, f.ofType(135)...), option, src, target), arrival{fate: fateND, network: a.Network, router: router}})
+				*out = append(*out, rule[arrival]{and(and(from, f.ofType(135)...), option, src, target), arrival{fate: answered, network: a.Network, router: router}})
 			}
 			add(isAddr(openflow.NDTarget, vmac.LinkLocal()), true)
 			for _, gw := range v.gateways(net, f) {
@@ -348,10 +355,10 @@ func (v *verifier) checkEntry(s *state, a Attachment, want arrival, established 
 		}
 	case fateRoute:
 		wrong = s.routedWrongly(a, want, established)
-	case fateAgent:
-		if s.stopped || len(s.outs) != 1 || !s.outs[0].agent {
-			wrong = s.arrived()
-		}
+	case fateAskND:
+		wrong = s.askedWrongly(solicited())
+	case fateDHCP:
+		wrong = s.askedWrongly(dhcpv4())
 	default:
 		wrong = s.answeredWrongly(want, v.in.Plan.Settings.VirtualMAC)
 	}

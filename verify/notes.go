@@ -15,7 +15,7 @@ const flowLog = "flow-log"
 
 func isCopy(a openflow.Action) bool {
 	c, ok := a.(openflow.Controller)
-	return ok && string(c.Userdata) == flowLog && !c.Pause
+	return ok && string(c.Userdata) == flowLog && c.ID == 0 && !c.Pause
 }
 
 // onlyTallies reports whether table Tally does nothing but count and copy.

@@ -150,7 +150,7 @@ func (s *state) apply(a openflow.Action) string {
 		return s.output(c)
 	case openflow.Controller:
 		s.shared = true
-		s.outs = append(s.outs, out{agent: true, userdata: string(a.Userdata), cells: s.cells})
+		s.outs = append(s.outs, out{agent: true, ask: a, cells: s.cells})
 	case openflow.SetField:
 		return s.setField(a)
 	case openflow.Move:

@@ -51,7 +51,9 @@ func (s *state) sizedWrongly(mtu int) (fits bool, wrong string) {
 	if !s.size.larger {
 		return true, ""
 	}
-	told := func(o out) bool { return o.agent && o.userdata == tooLarge }
+	told := func(o out) bool {
+		return o.agent && o.ask.ID == 0 && !o.ask.Pause && string(o.ask.Userdata) == tooLarge
+	}
 	if len(s.outs) != 1 || !slices.ContainsFunc(s.outs, told) || len(s.commits) > 0 {
 		return false, s.sent()
 	}

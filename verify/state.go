@@ -71,10 +71,10 @@ type clone struct {
 
 // out is a packet that left the tables.
 type out struct {
-	port     cell
-	cells    *cells
-	userdata string
-	agent    bool
+	port  cell
+	cells *cells
+	agent bool
+	ask   openflow.Controller // what the agent is told with it
 }
 
 // commit is a connection that was remembered.

@@ -19,9 +19,18 @@ type Input struct {
 	Attachments []Attachment
 	// TunnelPort is the OpenFlow port of the tunnel; 0 while there is none.
 	TunnelPort uint32
+	// AgentND says that the agent answers neighbour solicitations, as on the kernel's datapath, which can't write the
+	// options of the answer; elsewhere the switch does.
+	AgentND bool
 	// Flows are all flows of the switch, of whatever owner.
 	Flows []openflow.Flow
 }
+
+// The datapaths of a bridge, in the words of its datapath_type. Who forwards decides who answers neighbour solicitations.
+const (
+	Netdev = "netdev"
+	System = "system"
+)
 
 // Attachment is a workload's interface on the switch.
 type Attachment struct {

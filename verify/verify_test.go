@@ -16,7 +16,7 @@ import (
 
 // inputOf makes a question of what a node's flows are rendered from.
 func inputOf(in pipeline.Input) verify.Input {
-	out := verify.Input{Plan: in.Plan, TunnelPort: in.TunnelPort, Flows: pipeline.Render(in)}
+	out := verify.Input{Plan: in.Plan, TunnelPort: in.TunnelPort, AgentND: in.AgentND, Flows: pipeline.Render(in)}
 	for _, a := range in.Attachments {
 		out.Attachments = append(out.Attachments, verify.Attachment(a))
 	}
