@@ -76,7 +76,7 @@ const nodeLabel = "lab.weft.dev/node"
 
 // runAgent starts a node's agent. A node that joined earlier needs no token.
 func (r *Record) runAgent(n Node, env ...string) (Process, error) {
-	return r.start(spec{name: string(n.Name) + "/weft-agent", namespace: n.Namespace, env: append(n.ovsEnv(), env...), args: []string{
+	args := []string{
 		filepath.Join(r.BinDir, "weft-agent"),
 		"--node", string(n.Name),
 		"--controller", "https://" + r.controllerAddr().String(),
@@ -85,10 +85,14 @@ func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 		"--ovsdb", n.OVSDB(),
 		"--ovs-rundir", n.OVSDir(),
 		"--vtep", n.VTEP.String(),
-		"--label", nodeLabel + "=" + string(n.Name),
 		"--datapath", n.datapath(),
 		"--wireguard-device", r.wireguardDevice(n),
-	}})
+	}
+	args = append(args, n.labelFlags()...)
+	if n.NAT {
+		args = append(args, "--nat")
+	}
+	return r.start(spec{name: string(n.Name) + "/weft-agent", namespace: n.Namespace, env: append(n.ovsEnv(), env...), args: append(args, r.AgentFlags...)})
 }
 
 // datapath is the agent's --datapath. The userspace one is there on every kernel.

@@ -93,6 +93,10 @@ func (n Node) makeUnderlayBridge(ctx context.Context, mtu int) error {
 func (n Node) addressUnderlay(ctx context.Context) error {
 	link := n.underlayLink()
 	up := fmt.Sprintf("-n %s link set %s up", n.Namespace, link)
+	if n.NAT {
+		return runIP(ctx, fmt.Sprintf("-n %s addr replace %s/%d dev %s", n.Namespace, n.VTEP, natNet.Bits(), link), up,
+			fmt.Sprintf("-n %s route replace default via %s", n.Namespace, hostAddr(natNet, natRouterHost)))
+	}
 	if n.VTEP.Is4() {
 		return runIP(ctx, fmt.Sprintf("-n %s addr replace %s/%d dev %s", n.Namespace, n.VTEP, underlayNet.Bits(), link), up)
 	}
@@ -177,7 +181,7 @@ func (r *Record) warmUnderlay(ctx context.Context) error {
 	for _, from := range r.Nodes {
 		var pings []string
 		for _, to := range r.Nodes {
-			if to.Name != from.Name {
+			if to.Name != from.Name && !to.NAT {
 				pings = append(pings, "ping -q -c 1 -w 5 "+to.VTEP.String()+" >/dev/null")
 			}
 		}

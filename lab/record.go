@@ -28,6 +28,7 @@ type Record struct {
 	// Starter is the process that builds the lab.
 	Starter    Process    `json:"starter"`
 	BinDir     string     `json:"binDir"`
+	AgentFlags []string   `json:"agentFlags,omitempty"` // further ones of every agent
 	Namespaces []string   `json:"namespaces"`
 	Processes  []Process  `json:"processes"`
 	Nodes      []Node     `json:"nodes"`
@@ -42,9 +43,11 @@ type Node struct {
 	Namespace string          `json:"namespace"`
 	Dir       string          `json:"dir"` // of its Open vSwitch, agent and logs
 	// Kernel says that the kernel forwards the node's packets, not vswitchd.
-	Kernel     bool       `json:"kernel,omitempty"`
-	VTEP       netip.Addr `json:"vtep"`
-	Management netip.Addr `json:"management"`
+	Kernel     bool          `json:"kernel,omitempty"`
+	Labels     fabric.Labels `json:"labels,omitempty"`
+	NAT        bool          `json:"nat,omitempty"` // behind a router; VTEP is one that nobody else reaches
+	VTEP       netip.Addr    `json:"vtep"`
+	Management netip.Addr    `json:"management"`
 }
 
 // AgentSocket is where the node's agent listens.

@@ -31,7 +31,7 @@ func TestNodesAndRemoval(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 1; i <= 2; i++ {
-		n, err := r.makeNode(ctx, i, underlay{net: underlayNet, mtu: 1500})
+		n, err := r.makeNode(ctx, i, underlay{net: underlayNet, mtu: 1500}, DeclaredNode{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,24 +86,38 @@ func underlayOf(o Options) underlay {
 
 // makeNode makes a node's namespace and its two wires: eth0 to the underlay, which the userspace datapath takes into
 // br-ul later, and mgmt0 to the controller.
-func (r *Record) makeNode(ctx context.Context, index int, ul underlay) (Node, error) {
-	name := fmt.Sprintf("node%d", index)
+func (r *Record) makeNode(ctx context.Context, index int, ul underlay, declared DeclaredNode) (Node, error) {
+	name := string(nodeName(index))
+	address := hostAddr(ul.net, firstNodeHost+index-1)
 	n := Node{
 		Name:       fabric.NodeName(name),
 		Namespace:  r.namespaceName(name),
 		Dir:        filepath.Join(r.dir, name),
 		Kernel:     ul.kernel,
-		VTEP:       hostAddr(ul.net, firstNodeHost+index-1),
+		Labels:     declared.Metadata.Labels,
+		NAT:        declared.Spec.NAT,
+		VTEP:       address,
 		Management: hostAddr(managementNet, firstNodeHost+index-1),
+	}
+	if n.NAT {
+		n.VTEP = hostAddr(natNet, natNodeHost)
 	}
 	r.Nodes = append(r.Nodes, n)
 	if err := r.makeNamespace(ctx, n.Namespace, slices.Concat(noIPv6, noNetfilter, oneAnswer)...); err != nil {
 		return n, err
 	}
-	return n, runIP(ctx,
+	if n.NAT {
+		if err := r.makeRouter(ctx, n, netip.PrefixFrom(address, ul.net.Bits()), ul.mtu); err != nil {
+			return n, err
+		}
+	} else if err := runIP(ctx,
 		fmt.Sprintf("link add %s netns %s mtu %d type veth peer name eth0 netns %s mtu %d", name, r.underlayNamespace(), ul.mtu, n.Namespace, ul.mtu),
 		fmt.Sprintf("-n %s link set %s master %s up", r.underlayNamespace(), name, underlayBridge),
 		fmt.Sprintf("-n %s link set eth0 up", n.Namespace),
+	); err != nil {
+		return n, err
+	}
+	return n, runIP(ctx,
 		fmt.Sprintf("link add %s netns %s type veth peer name mgmt0 netns %s", name, r.controllerNamespace(), n.Namespace),
 		fmt.Sprintf("-n %s link set %s master %s up", r.controllerNamespace(), name, managementBridge),
 		fmt.Sprintf("-n %s addr add %s dev mgmt0", n.Namespace, cidr(managementNet, firstNodeHost+index-1)),

@@ -28,7 +28,7 @@ func TestOneAnswerForATunnelAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 1; i <= 2; i++ {
-		n, err := r.makeNode(t.Context(), i, underlay{net: underlayNet, mtu: 1500})
+		n, err := r.makeNode(t.Context(), i, underlay{net: underlayNet, mtu: 1500}, DeclaredNode{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Name     string
 	Topology Topology
-	// Nodes is the number of nodes; 0 takes as many as the workloads name.
+	// Nodes is the number of nodes; at least as many as the documents name.
 	Nodes int
 	// BinDir holds weft-controller, weft-agent, weft-cni and weft-lab-probe.
 	BinDir string
@@ -96,6 +96,15 @@ func (o *Options) check() (guest.Files, error) {
 	for _, w := range o.Topology.Workloads {
 		o.Nodes = max(o.Nodes, w.Spec.Node)
 	}
+	for _, d := range o.Topology.Nodes {
+		o.Nodes = max(o.Nodes, d.index())
+		if d.Spec.NAT && o.IPv6Underlay {
+			errs = append(errs, fmt.Errorf("lab: %s is behind NAT, which is there for an underlay of IPv4 only", d.Metadata.Name))
+		}
+		if _, err := exec.LookPath("iptables"); d.Spec.NAT && err != nil {
+			errs = append(errs, fmt.Errorf("lab: iptables is missing, and %s is behind NAT: install the package iptables (or run `make deps`)", d.Metadata.Name))
+		}
+	}
 	if o.Nodes < 1 || o.Nodes > MaxNodes {
 		errs = append(errs, fmt.Errorf("lab: %d nodes are out of range 1-%d", o.Nodes, MaxNodes))
 	}
@@ -143,7 +152,7 @@ func (r *Record) build(ctx context.Context, o Options, files guest.Files) error 
 		return err
 	}
 	for i := 1; i <= o.Nodes; i++ {
-		n, err := r.makeNode(ctx, i, ul)
+		n, err := r.makeNode(ctx, i, ul, o.Topology.declared(i))
 		if err != nil {
 			return err
 		}

@@ -51,10 +51,11 @@ type Topology struct {
 	Sources   []topology.Source
 	Intent    *topology.Intent
 	Workloads []Workload
+	Nodes     []DeclaredNode // those that are special
 }
 
 // Load reads the files of a topology and checks them, workloads included. Warnings are left to whoever applies
-// the files. nodes bounds the workloads' nodes; 0 takes as many as the workloads name.
+// the files. nodes bounds the nodes that documents name; 0 takes as many as they name.
 func Load(paths []string, stdin io.Reader, nodes int) (Topology, error) {
 	sources, err := topology.ReadSources(paths, stdin)
 	if err != nil {
@@ -67,8 +68,13 @@ func Load(paths []string, stdin io.Reader, nodes int) (Topology, error) {
 		if strings.HasPrefix(doc.APIVersion, topology.AuditAPIPrefix) {
 			continue
 		}
+		if doc.APIVersion == APIVersion && doc.Kind == "Node" {
+			n, faults := loadNode(&doc, t.Nodes, nodes)
+			problems, t.Nodes = append(problems, faults...), append(t.Nodes, n)
+			continue
+		}
 		if doc.APIVersion != APIVersion || doc.Kind != "Workload" {
-			problems = append(problems, doc.Problem("kind", "%s %s is unknown: the lab knows Workload of %s", doc.APIVersion, doc.Kind, APIVersion))
+			problems = append(problems, doc.Problem("kind", "%s %s is unknown: the lab knows Workload and Node of %s", doc.APIVersion, doc.Kind, APIVersion))
 			continue
 		}
 		var w Workload

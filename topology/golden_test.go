@@ -59,7 +59,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestExamplesAreValid(t *testing.T) {
-	for _, dir := range []string{"two-tenants", "three-tier", "dual-stack", "encrypted"} {
+	for _, dir := range []string{"two-tenants", "three-tier", "dual-stack", "encrypted", "zones"} {
 		sources, err := topology.ReadSources([]string{filepath.Join("../examples", dir)}, nil)
 		if err != nil {
 			t.Fatal(err)

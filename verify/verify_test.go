@@ -35,7 +35,7 @@ func examples(t testing.TB) map[string]pipeline.Input {
 		dir := filepath.Dir(fabric)
 		world := compiletest.Example(t, dir, 3)
 		plans := compile.Plans(world.State)
-		for _, node := range compiletest.NodeNames(3) {
+		for _, node := range world.Nodes() {
 			in := pipeline.Input{Plan: plans[node], TunnelPort: 1}
 			for _, w := range world.Workloads {
 				if w.Node == node {

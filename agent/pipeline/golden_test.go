@@ -84,7 +84,7 @@ func TestExamples(t *testing.T) {
 			world := compiletest.Example(t, dir, 3)
 			plans := compile.Plans(world.State)
 			golden := txtar.Archive{Comment: []byte("Flows of examples/" + filepath.Base(dir) + "; rewritten by go test -update.\n")}
-			for _, node := range compiletest.NodeNames(3) {
+			for _, node := range world.Nodes() {
 				in := pipeline.Input{Plan: plans[node], TunnelPort: 1}
 				for _, w := range world.Workloads {
 					if w.Node == node {

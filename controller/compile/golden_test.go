@@ -30,11 +30,11 @@ func TestExamples(t *testing.T) {
 	for _, fabric := range fabrics {
 		dir := filepath.Dir(fabric)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			state := compiletest.Example(t, dir, 3).State
-			plans := compile.Plans(state)
+			world := compiletest.Example(t, dir, 3)
+			plans := compile.Plans(world.State)
 			var golden txtar.Archive
 			golden.Comment = []byte("Plans of examples/" + filepath.Base(dir) + "; rewritten by go test -update.\n")
-			for _, name := range compiletest.NodeNames(3) {
+			for _, name := range world.Nodes() {
 				golden.Files = append(golden.Files, txtar.File{Name: string(name), Data: planText(plans[name])})
 			}
 			file := filepath.Join("testdata", filepath.Base(dir)+".txtar")

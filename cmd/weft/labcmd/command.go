@@ -46,7 +46,8 @@ func Command() *cobra.Command {
 		Short: "Run a whole fabric on this machine, with real switches and packets",
 		Long: `lab builds the topology of YAML files out of network namespaces: a controller, any number of nodes with an Open
 vSwitch and the shipped agent each, containers attached by the shipped CNI plugin, and virtual machines on taps.
-Documents of kind Workload (apiVersion lab.weft.dev/v1alpha1) beside the topology say what runs where.
+Documents of kind Workload (apiVersion lab.weft.dev/v1alpha1) beside the topology say what runs where, and those of
+kind Node which labels a node has.
 
 It needs root, and touches nothing outside its own namespaces and its state directory.`,
 		Example: `  weft lab up -f examples/two-tenants --nodes 3
@@ -73,7 +74,7 @@ type buildFlags struct {
 
 func (f *buildFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&f.paths, "filename", "f", nil, "topology: a file, a directory of *.yaml files, or - for standard input; may be repeated")
-	cmd.Flags().IntVar(&f.nodes, "nodes", 0, "number of nodes (default: as many as the workloads name)")
+	cmd.Flags().IntVar(&f.nodes, "nodes", 0, "number of nodes (default: as many as the documents name)")
 	cmd.Flags().StringVar(&f.binDir, "bin-dir", "", "directory of weft-controller, weft-agent, weft-cni and weft-lab-probe (default: that of this program)")
 	cmd.Flags().StringVar(&f.guestDir, "guest-dir", "", "directory of the virtual machines' kernel, as `make guest` fills it (WEFT_GUEST_DIR; default .cache/guest beside --bin-dir)")
 	cmd.Flags().BoolVar(&f.skipVMs, "no-vms", false, "leave virtual machines out")

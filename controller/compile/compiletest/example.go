@@ -4,9 +4,12 @@ package compiletest
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/weftfabric/weft/controller/compile"
@@ -34,15 +37,18 @@ type Workload struct {
 	Addresses []netip.Addr
 }
 
-// NodeNames returns the names of the first n nodes.
-func NodeNames(n int) (names []fabric.NodeName) {
+// Nodes returns the names of the nodes, in order.
+func (w World) Nodes() []fabric.NodeName { return slices.Sorted(maps.Keys(w.State.Nodes)) }
+
+// nodeNames returns the names of the first n nodes.
+func nodeNames(n int) (names []fabric.NodeName) {
 	for i := range n {
 		names = append(names, fabric.NodeName(fmt.Sprintf("n%d", i+1)))
 	}
 	return names
 }
 
-// document is what matters here of the lab's documents.
+// document is what matters here of the lab's documents: Workload; of a Node, its labels.
 type document struct {
 	Metadata topology.Metadata `json:"metadata"`
 	Spec     struct {
@@ -55,7 +61,8 @@ type document struct {
 	} `json:"spec"`
 }
 
-// Example loads the example in dir, registers nodes, and attaches the workloads. Files are named as seen from the
+// Example loads the example in dir, registers so many nodes, or more where the example names more, and attaches the
+// workloads. Files are named as seen from the
 // repository's root, so that goldens don't depend on where a test runs.
 func Example(t testing.TB, dir string, nodes int) World {
 	t.Helper()
@@ -81,8 +88,22 @@ func Example(t testing.TB, dir string, nodes int) World {
 	for ref, a := range allocs {
 		w.State.Networks[ref] = compile.NetworkAlloc(a)
 	}
-	for i, name := range NodeNames(nodes) {
+	var documents []document
+	labels := map[fabric.NodeName]fabric.Labels{}
+	for _, f := range foreign {
+		var d document
+		if err := f.Decode(&d).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if f.Kind == "Node" {
+			labels[fabric.NodeName(strings.Replace(d.Metadata.Name, "node", "n", 1))] = d.Metadata.Labels
+			continue
+		}
+		documents, nodes = append(documents, d), max(nodes, d.Spec.Node)
+	}
+	for i, name := range nodeNames(nodes) {
 		w.State.Nodes[name] = compile.NodeState{
+			Labels:    labels[name],
 			VTEP:      netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
 			Overlay:   netip.AddrFrom4([4]byte{100, 92, 0, byte(i + 1)}), // for encrypted examples
 			WireGuard: compile.WireGuard{Key: fabric.PublicKey{byte(i + 1)}},
@@ -91,11 +112,7 @@ func Example(t testing.TB, dir string, nodes int) World {
 	for _, needed := range compile.NeededIdentities(w.State) {
 		w.identify(t, needed)
 	}
-	for _, f := range foreign {
-		var d document
-		if err := f.Decode(&d).Err(); err != nil {
-			t.Fatal(err)
-		}
+	for _, d := range documents {
 		w.attach(t, d)
 	}
 	return *w
