@@ -32,7 +32,9 @@ type Config struct {
 
 	Database Database // of Bridge
 	Links    Links
-	Logger   *slog.Logger
+	// Down returns the other ends of tunnels that carry nothing, as far as that is measured; nil: nobody measures.
+	Down   func() []fabric.NodeName
+	Logger *slog.Logger
 }
 
 // Database changes the bridge of the tunnel address; ovs.DB is one.
@@ -162,14 +164,18 @@ func (m *Manager) ensureBridge(ctx context.Context, want Want) error {
 	return m.cfg.Links.SetAddresses(m.cfg.Bridge, addresses(want.Link), want.Link.MTU)
 }
 
-// ensureEmbedded runs the device in this process; one with another link is replaced.
+// ensureEmbedded runs the device in this process; one with other addresses or another MTU is replaced.
 func (m *Manager) ensureEmbedded(link wireguard.Link) error {
 	if m.embedded != nil {
 		select {
 		case <-m.embedded.Done():
 			m.cfg.Logger.Warn("the WireGuard device ended and is started again", "device", m.cfg.Device)
 		default:
-			if m.link == link {
+			was := m.link
+			if was.Relay = link.Relay; was == link {
+				// The sessions stay: a peer behind NAT would take 15 seconds to notice that its own is gone.
+				m.embedded.SetRelay(link.Relay)
+				m.link = link
 				return nil
 			}
 		}

@@ -152,6 +152,33 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A node that becomes a relay, or is none any more, keeps its device and with it the sessions.
+func TestRelayKeepsTheDevice(t *testing.T) {
+	r := newRig(t)
+	w := want("100.92.0.1")
+	r.apply(w)
+	socket := func() os.FileInfo {
+		info, err := os.Stat("/var/run/wireguard/" + r.device + ".sock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	before := socket()
+	for _, relay := range []bool{true, false} {
+		w.Link.Relay = relay
+		r.apply(w)
+		if !os.SameFile(before, socket()) {
+			t.Errorf("relay %v: the device was replaced", relay)
+		}
+	}
+	w.Link.MTU--
+	r.apply(w)
+	if os.SameFile(before, socket()) {
+		t.Error("a device with another MTU is the same: the test can't tell them apart")
+	}
+}
+
 func TestRotationOfTheOwnKey(t *testing.T) {
 	r := newRig(t)
 	r.apply(want("100.92.0.1"))

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weftfabric/weft/agent/wireguard"
@@ -10,6 +11,28 @@ import (
 // seconds (whitepaper, section 6.1: Rekey-Timeout), which is long when the other end just was a moment later to know
 // this one.
 const silentFor = time.Second
+
+// renewDown begins new sessions with peers that were there and answer no more. After a restart they have lost their sessions,
+// and those that don't know this node's address, since it is behind NAT, can't begin new ones themselves; WireGuard alone does
+// so after 15 seconds (whitepaper, section 6.1: Keepalive-Timeout and Rekey-Timeout).
+func (m *Manager) renewDown(status wireguard.Status) error {
+	if m.cfg.Down == nil || m.embedded == nil {
+		return nil
+	}
+	down := m.cfg.Down()
+	var peers []wireguard.Key
+	for _, t := range m.want.Tunnels {
+		if !slices.Contains(down, t.Name) {
+			continue
+		}
+		for _, p := range status.Peers {
+			if (p.Key == t.Peer.Key || p.Key == t.Next.Key) && !p.Handshake.IsZero() && p.Endpoint.IsValid() {
+				peers = append(peers, p.Key)
+			}
+		}
+	}
+	return m.embedded.Renew(peers)
+}
 
 // reviveSilent begins anew with peers that never answered. Their sessions can't be lost by that: they have none.
 func (m *Manager) reviveSilent(now time.Time) error {
@@ -38,8 +61,8 @@ func (m *Manager) reviveSilent(now time.Time) error {
 		silent[p.Key] = since
 	}
 	m.silent = silent
-	if len(again) == 0 {
-		return nil
+	if err := m.renewDown(status); err != nil || len(again) == 0 {
+		return err
 	}
 	if err := m.control.Forget(again); err != nil {
 		return err

@@ -89,6 +89,21 @@ func (e *Embedded) answer(c net.Conn) {
 // Done is closed when the device has ended by itself, as when its tap was deleted.
 func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
 
+// SetRelay says whether packets may pass from one peer to another from now on.
+func (e *Embedded) SetRelay(relay bool) { e.frames.relays.Store(relay) }
+
+// Renew begins a new session with each of these peers, unless that was tried within the last 5 seconds. The one that there is
+// stays in use meanwhile.
+func (e *Embedded) Renew(peers []Key) error {
+	var errs []error
+	for _, k := range peers {
+		if p := e.device.LookupPeer(device.NoisePublicKey(k)); p != nil {
+			errs = append(errs, p.SendHandshakeInitiation(false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Hold is to be called right before the node's key changes, and what it returns right after: packets to the destinations
 // wait until the address beside each has answered under the new key, or half a second. What it returns waits so long, too.
 func (e *Embedded) Hold(waits map[netip.Addr]netip.Addr) (changed func()) {

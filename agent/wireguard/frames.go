@@ -30,7 +30,7 @@ type Link struct {
 	MTU         int
 	// MAC is that of the bridge behind the tap.
 	MAC fabric.MAC
-	// Relay says that packets may pass from one peer to another.
+	// Relay says that packets may pass from one peer to another; SetRelay changes it.
 	Relay bool
 }
 
@@ -57,6 +57,7 @@ type frames struct {
 	relay  chan []byte
 	events chan tun.Event
 
+	relays  atomic.Bool
 	holder  holder
 	holding sync.WaitGroup
 
@@ -81,6 +82,7 @@ func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 	}
 	d := &frames{name: name, tap: tap, fd: int(tap.Fd()), wake: wake, link: link, relay: make(chan []byte, relayQueue), events: make(chan tun.Event, 1)}
 	d.mac = [2]fabric.MAC{link.MAC, GatewayMAC()}
+	d.relays.Store(link.Relay)
 	if err := unix.SetNonblock(d.fd, true); err != nil {
 		return nil, errors.Join(fmt.Errorf("tap %s: %w", name, err), unix.Close(wake))
 	}
@@ -224,7 +226,7 @@ func (d *frames) deliver(b []byte, offset int) error {
 // chooses the next one by the destination.
 func (d *frames) forward(p packet) bool {
 	switch {
-	case !d.link.Relay || !d.link.VTEPs.Contains(p.dest()) || !d.link.VTEPs.Contains(p.source()) || d.link.own(p.source()):
+	case !d.relays.Load() || !d.link.VTEPs.Contains(p.dest()) || !d.link.VTEPs.Contains(p.source()) || d.link.own(p.source()):
 		d.foreign.Add(1)
 	case !p.hop():
 		d.expired.Add(1)

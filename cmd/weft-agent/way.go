@@ -9,6 +9,7 @@ import (
 	"github.com/weftfabric/weft/agent/overlay"
 	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/agent/paths"
+	"github.com/weftfabric/weft/fabric"
 )
 
 // way are the parts that serve encrypted tunnels.
@@ -25,9 +26,19 @@ func newWay(s settings) (way, error) {
 	var err error
 	w.manager, err = overlay.New(overlay.Config{
 		Device: s.wireguardDevice, Bridge: overlay.DefaultBridge, KeyFile: filepath.Join(s.stateDir, "wireguard.key"),
-		Database: w.database, Links: host.New(""), Logger: s.log,
+		Database: w.database, Links: host.New(""), Down: w.down, Logger: s.log,
 	})
 	return w, err
+}
+
+// down returns the nodes to which no probe gets through.
+func (w way) down() (names []fabric.NodeName) {
+	for _, m := range w.prober.Paths() {
+		if !m.Up {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 func (w way) run(ctx context.Context) error {
