@@ -97,7 +97,7 @@ func (s *state) dhcpLease(port uint32) (dhcp.Lease, error) {
 			if sub, ok := subnetWith(n, addr); ok && addr.Is4() {
 				return dhcp.Lease{
 					MAC: at.MAC, Address: netip.PrefixFrom(addr, sub.IPv4.Bits()), Gateway: sub.Gateway4, Router: s.plan.Settings.VirtualMAC,
-					MTU: s.plan.Settings.WorkloadMTU, DNS: sub.DNS, Routes: s.otherRanges(n, sub),
+					MTU: s.plan.Settings.MTU(n.MTU), DNS: sub.DNS, Routes: s.otherRanges(n, sub),
 				}, nil
 			}
 		}

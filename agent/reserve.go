@@ -214,7 +214,7 @@ func (s *state) describe(at attachment) (*cniwire.Interface, pipeline.Attachment
 		return nil, p, refuse(cniwire.CodeUnavailable, "interface %s: %s", at.Interface, problem)
 	}
 	ref := s.index.refs[p.Network]
-	out := &cniwire.Interface{MAC: p.MAC, MTU: s.plan.Settings.WorkloadMTU, HostName: at.Interface, Network: ref.String(), Identity: p.Identity.String()}
+	out := &cniwire.Interface{MAC: p.MAC, MTU: s.plan.Settings.MTU(s.index.networks[ref].MTU), HostName: at.Interface, Network: ref.String(), Identity: p.Identity.String()}
 	for _, addr := range p.Addresses {
 		sub, ok := subnetWith(s.index.networks[ref], addr)
 		if !ok {

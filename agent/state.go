@@ -190,6 +190,7 @@ func (s *state) resolve(a attachment) (pipeline.Attachment, string) {
 		if len(p.Addresses) > 0 {
 			out.Addresses = p.Addresses
 		}
+		out.MTU = s.index.networks[s.index.refs[p.Network]].MTU
 		return out, ""
 	}
 	n, ok := s.index.networks[a.Network]
@@ -200,7 +201,7 @@ func (s *state) resolve(a attachment) (pipeline.Attachment, string) {
 	if !ok {
 		return out, "labels " + a.Labels.String() + " have no identity in this node's plan"
 	}
-	out.Network, out.Identity = n.ID, id
+	out.Network, out.Identity, out.MTU = n.ID, id, n.MTU
 	return out, ""
 }
 

@@ -18,7 +18,7 @@ func titlesOf(kind topology.Kind) []string {
 	case topology.KindTenant:
 		return []string{"POSTURE", "DESCRIPTION"}
 	case topology.KindNetwork:
-		return []string{"SUBNETS", "POSTURE"}
+		return []string{"SUBNETS", "POSTURE", "MTU"}
 	case topology.KindPeering:
 		return []string{"NETWORK", "PEER"}
 	case topology.KindPort:
@@ -48,7 +48,11 @@ func valuesOf(o *topology.Object) []string {
 		for _, s := range o.Network.Spec.Subnets {
 			list = append(list, s.Prefixes()...)
 		}
-		return []string{join(list), string(o.Network.Spec.Posture)}
+		mtu := ""
+		if o.Network.Spec.MTU != 0 {
+			mtu = strconv.Itoa(o.Network.Spec.MTU)
+		}
+		return []string{join(list), string(o.Network.Spec.Posture), mtu}
 	case o.Peering != nil:
 		return []string{o.Peering.Local().String(), o.Peering.Remote().String()}
 	case o.Port != nil:

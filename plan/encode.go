@@ -65,6 +65,14 @@ func encodeEach[T any](e *encoder, s []T, encode func(T)) {
 
 func (e *encoder) block(b fabric.VNIBlock) { e.number(uint64(b.Base)); e.number(uint64(b.Bits)) }
 
+// mtu ends an entry with what few of them have; without it the entry's digest is what it was before there were any.
+func (e *encoder) mtu(v int) {
+	if v != 0 {
+		e.text("mtu")
+		e.signed(int64(v))
+	}
+}
+
 func (e *encoder) identity(id fabric.Identity) { e.number(uint64(id)) }
 
 // entry writes the kind of v's part, its key and its content.
@@ -112,6 +120,7 @@ func (e *encoder) entry(v Entry) {
 		e.addr(r.VTEP)
 		e.bool(r.Lease)
 		e.text(r.Subnet)
+		e.mtu(r.MTU)
 	case v.Port != nil:
 		e.text("port")
 		e.port(v.Port)
@@ -161,6 +170,7 @@ func (e *encoder) network(n *Network) {
 	})
 	encodeEach(e, n.Peers, func(id fabric.NetworkID) { e.number(uint64(id)) })
 	encodeEach(e, n.Reserved, e.addr)
+	e.mtu(n.MTU)
 }
 
 func (e *encoder) rule(r *firewall.Rule) {

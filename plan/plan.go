@@ -38,7 +38,7 @@ type Settings struct {
 	Underlay   netip.Addr
 	VXLANPort  uint16
 	VirtualMAC fabric.MAC
-	// WorkloadMTU is the largest IP packet of a workload, in bytes.
+	// WorkloadMTU is the largest IP packet of a workload, in bytes, but for what a Network or a Route says.
 	WorkloadMTU int
 	// IgnoredLabels are the label keys that are no part of an identity; a trailing "/" makes a prefix.
 	IgnoredLabels []string
@@ -47,6 +47,14 @@ type Settings struct {
 	StrictIdentity bool
 	// LogDenials asks for records of what is denied without a rule; rules say it themselves.
 	LogDenials bool
+}
+
+// MTU returns the largest IP packet of something that has one of its own, or 0: of a Network's workloads, or on a Route.
+func (s Settings) MTU(own int) int {
+	if own > 0 {
+		return min(own, s.WorkloadMTU)
+	}
+	return s.WorkloadMTU
 }
 
 // Peer is another node. Key: Name.
@@ -71,6 +79,9 @@ type Network struct {
 	Peers []fabric.NetworkID
 	// Reserved are addresses that must not be allocated dynamically: gateways and fixed addresses.
 	Reserved []netip.Addr
+	// MTU is the largest IP packet of the network's workloads, in bytes; 0 for Settings.WorkloadMTU, which it never exceeds:
+	// see Settings.MTU.
+	MTU int
 }
 
 // Subnet is a range of a network. A family that the subnet lacks has the zero Prefix and Addr.
@@ -102,6 +113,9 @@ type Route struct {
 	Lease bool
 	// Subnet is the subnet that the range is part of.
 	Subnet string
+	// MTU is the largest IP packet that may be sent there, in bytes; 0 for Settings.WorkloadMTU. It is that of the network, or
+	// what the way to Node carries if that is less.
+	MTU int
 }
 
 // Port is a declared Port that is bound here. Key: Ref.

@@ -131,6 +131,8 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"peering":      func(n *plan.Node) { n.Networks[0].Peers = []fabric.NetworkID{8} },
 		"reserved":     func(n *plan.Node) { n.Networks[0].Reserved = []netip.Addr{a("::1")} },
 		"labels":       func(n *plan.Node) { n.Identities[0].Labels["a"] = "c" },
+		"network mtu":  func(n *plan.Node) { n.Networks[0].MTU = 1400 },
+		"route mtu":    func(n *plan.Node) { n.Routes[0].MTU = 1400 },
 		"lease":        func(n *plan.Node) { n.Routes[0].Lease = true },
 		"route":        func(n *plan.Node) { n.Routes[0].Node = "n2" },
 		"port mac":     func(n *plan.Node) { n.Ports[0].MAC[5] = 1 },

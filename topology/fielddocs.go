@@ -96,6 +96,7 @@ var fieldDocs = map[string]fieldDoc{
 	"NetworkSpec.subnets":    {text: "The address ranges of the network, which don't overlap. The first is where dynamic addresses come from unless another is named.", minItems: 1, maxItems: MaxSubnets},
 	"NetworkSpec.posture":    {text: "Overrides the tenant's posture.", enum: postures},
 	"NetworkSpec.encryption": {text: "What the network asks of the tunnels between nodes."},
+	"NetworkSpec.mtu":        {text: "The largest IP packet, in bytes, of the network's workloads. Unless given: what the fabric's underlayMTU leaves them. At most that, and at least 1280 with an IPv6 subnet, else 576.", min: minNetworkMTU, max: maxUnderlayMTU},
 	"Subnet.name":            {text: "The subnet's name within the network.", maxLength: 63},
 	"Subnet.ipv4":            {text: "The IPv4 range, without host bits, /8 to /30. At least one of ipv4 and ipv6 is given."},
 	"Subnet.ipv6":            {text: "The IPv6 range, without host bits, /32 to /126."},

@@ -112,6 +112,8 @@ type NetworkSpec struct {
 	Posture Action `json:"posture,omitzero"`
 	// Encryption is what the network asks of the tunnels between nodes.
 	Encryption NetworkEncryption `json:"encryption,omitzero"`
+	// MTU is the largest IP packet of the network's workloads, in bytes; absent, it is what the fabric leaves.
+	MTU int `json:"mtu,omitzero"`
 }
 
 // Subnet is a range of a network's addresses: one IPv4 prefix, one IPv6 prefix, or one of each.

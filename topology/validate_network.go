@@ -13,7 +13,7 @@ import (
 const (
 	MaxSubnets     = 64 // of one network
 	maxDNS         = 8  // name servers of one subnet
-	minUnderlayMTU = 1350
+	minUnderlayMTU = minIPv6MTU + vxlanIPv6
 	maxUnderlayMTU = 65535
 	// maxReclaimHours is a year.
 	maxReclaimHours = 8760
@@ -25,7 +25,7 @@ func (v *validator) fabric(o *Object) {
 		v.errorf(o, "metadata.name", "must be %q: there is one fabric", FabricName)
 	}
 	if s.UnderlayMTU < minUnderlayMTU || s.UnderlayMTU > maxUnderlayMTU {
-		// A workload must be able to send 1280 bytes (RFC 8200, section 5), and VXLAN over IPv6 adds 70.
+		// A workload must be able to send 1280 bytes, also over IPv6.
 		v.errorf(o, "spec.underlayMTU", "is %d, out of range %d-%d", s.UnderlayMTU, minUnderlayMTU, maxUnderlayMTU)
 	}
 	v.posture(o, s.Posture)
@@ -60,6 +60,7 @@ func (v *validator) posture(o *Object, a Action) {
 func (v *validator) network(o *Object) {
 	v.posture(o, o.Network.Spec.Posture)
 	v.networkEncryption(o)
+	v.networkMTU(o)
 	subnets := o.Network.Spec.Subnets
 	switch {
 	case len(subnets) == 0:

@@ -14,8 +14,7 @@ const (
 	MaxOverlayLinks = 4000
 	minVTEPBits     = 8
 	maxVTEPBits     = 28
-	// minEncryptedMTU leaves a workload 1280 bytes (RFC 8200, section 5) within VXLAN over IPv4 within WireGuard over IPv6.
-	minEncryptedMTU = 1280 + 50 + 80
+	minEncryptedMTU = minIPv6MTU + vxlanIPv4 + wireGuardIPv6
 )
 
 // encryption checks what a fabric says of its tunnels: encryption and overlay.

@@ -28,6 +28,7 @@ const (
 	flagSecondZone  uint64 = 1 << 2
 	flagEstablished uint64 = 1 << 3
 	flagHasIPv4     uint64 = 1 << 7
+	flagTooLarge    uint64 = 1 << 8
 
 	ctNew         uint64 = 0x01
 	ctEstablished uint64 = 0x02

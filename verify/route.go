@@ -24,6 +24,7 @@ type hop struct {
 type target struct {
 	local *Attachment
 	vtep  netip.Addr // of the node that has it
+	limit int        // the largest IP packet that goes there, if that is less than the fabric's MTU
 }
 
 func (v *verifier) routes() {
@@ -112,11 +113,15 @@ func routeRegion(n *plan.Network, tunnel bool) string {
 }
 
 func (t target) String() string {
+	up := ""
+	if t.limit != 0 {
+		up = fmt.Sprintf(", up to %d bytes", t.limit)
+	}
 	switch {
 	case t.local != nil:
-		return fmt.Sprintf("to port %d (%s)", t.local.OFPort, t.local.Interface)
+		return fmt.Sprintf("to port %d (%s)%s", t.local.OFPort, t.local.Interface, up)
 	case t.vtep.IsValid():
-		return fmt.Sprintf("to peer %s", t.vtep)
+		return fmt.Sprintf("to peer %s%s", t.vtep, up)
 	}
 	return "dropped"
 }
@@ -165,7 +170,7 @@ func (v *verifier) places(n fabric.NetworkID, f family, tunnel bool) []rule[targ
 		a := &v.attachments[i]
 		for _, addr := range a.Addresses {
 			if a.Network == n && f.has(addr) {
-				out = append(out, rule[target]{cube{isAddr(f.dst, addr)}, target{local: a}})
+				out = append(out, rule[target]{cube{isAddr(f.dst, addr)}, target{local: a, limit: v.limit(v.networks[n].MTU)}})
 			}
 		}
 	}
@@ -179,7 +184,7 @@ func (v *verifier) places(n fabric.NetworkID, f family, tunnel bool) []rule[targ
 	for _, r := range routes {
 		var t target
 		if r.Node != v.in.Plan.Name {
-			t.vtep = r.VTEP
+			t = target{vtep: r.VTEP, limit: v.limit(r.MTU)}
 		}
 		out = append(out, rule[target]{cube{inPrefix(f.dst, r.Prefix)}, t})
 	}
@@ -220,9 +225,18 @@ func (v *verifier) routedTo(s *state, n *plan.Network, tunnel bool, h hop, t tar
 			return fmt.Sprintf("%s, with another %s than promised", s.located(), field)
 		}
 	}
+	want := 0
+	if t.limit != 0 {
+		want = t.limit + etherHeader
+	}
+	if s.size.larger {
+		flags |= flagTooLarge
+	}
 	ttl := s.cells[openflow.IPTTL]
 	lowered := ttl.opaque || !s.same(s.cells, openflow.IPTTL, variable(openflow.IPTTL))
 	switch {
+	case int(s.size.limit) != want:
+		return fmt.Sprintf("%s, limited to %d octets instead of %d", s.located(), s.size.limit, want)
 	case !s.flagsAre(flags, free):
 		return fmt.Sprintf("%s, with other flags than promised", s.located())
 	case lowered != h.lowers:

@@ -119,6 +119,7 @@ func Verify(in Input) Report {
 	v.entry()
 	v.routes()
 	v.leaving()
+	v.refusals()
 	v.states()
 	v.verdicts()
 	slices.SortStableFunc(v.report.Findings, func(a, b Finding) int {

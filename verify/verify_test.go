@@ -18,7 +18,7 @@ import (
 func inputOf(in pipeline.Input) verify.Input {
 	out := verify.Input{Plan: in.Plan, TunnelPort: in.TunnelPort, AgentND: in.AgentND, Flows: pipeline.Render(in)}
 	for _, a := range in.Attachments {
-		out.Attachments = append(out.Attachments, verify.Attachment(a))
+		out.Attachments = append(out.Attachments, verify.Attachment{Interface: a.Interface, OFPort: a.OFPort, Network: a.Network, Identity: a.Identity, MAC: a.MAC, Addresses: a.Addresses})
 	}
 	return out
 }
@@ -91,7 +91,7 @@ func TestStrictIdentityIsRight(t *testing.T) {
 // TestRenderedFlowsAreRight: what the pipeline renders keeps its promises.
 func TestRenderedFlowsAreRight(t *testing.T) {
 	inputs := examples(t)
-	for _, name := range []string{"no-plan", "one-port", "two-tenants"} {
+	for _, name := range []string{"no-plan", "one-port", "two-tenants", "sizes"} {
 		inputs[name] = golden(t, name)
 	}
 	for name, in := range inputs {

@@ -48,10 +48,10 @@ func Of(n *plan.Node) []Network {
 		i := slices.IndexFunc(out, func(w Network) bool { return w.ID == p.Network })
 		if i < 0 {
 			i = len(out)
-			out = append(out, Network{ID: p.Network, Listen: p.Client.Listen, Router: n.Settings.VirtualMAC, MTU: n.Settings.WorkloadMTU})
+			out = append(out, Network{ID: p.Network, Listen: p.Client.Listen, Router: n.Settings.VirtualMAC})
 			for _, w := range n.Networks {
 				if w.ID == p.Network {
-					out[i].Ref = w.Ref
+					out[i].Ref, out[i].MTU = w.Ref, n.Settings.MTU(w.MTU)
 				}
 			}
 		}

@@ -51,4 +51,6 @@ type Attachment struct {
 	MAC      fabric.MAC
 	// Addresses are the workload's addresses, at most one of each family.
 	Addresses []netip.Addr
+	// MTU is the largest IP packet of the network's workloads; 0 for Settings.WorkloadMTU of the plan.
+	MTU int
 }

@@ -30,7 +30,7 @@ const (
 	flagKnown       uint64 = 1 << 5 // the identity that was looked up last is known
 	flagSourceKnown uint64 = 1 << 6 // that of the source is
 	flagHasIPv4     uint64 = 1 << 7 // the local sender has an IPv4 address, which DHCP may tell it
-	flagTooLarge    uint64 = 1 << 8 // the packet is larger than what the tunnel carries
+	flagTooLarge    uint64 = 1 << 8 // the packet is larger than what takes it
 )
 
 // The bits of ct_state (ovs-fields(7)).

@@ -177,7 +177,7 @@ func renderIdentity(id plan.Identity) []openflow.Flow {
 func renderRoute(s Settings, r plan.Route) []openflow.Flow {
 	o := &flowsOf{kind: KindRoute, object: uint32(r.Network)}
 	originRoute(o, s.Self, r)
-	locateRoute(o, s.Self, r)
+	locateRoute(o, s, r)
 	return o.flows
 }
 
@@ -189,6 +189,6 @@ func renderAttachment(s Settings, a Attachment) []openflow.Flow {
 	o := &flowsOf{kind: KindAttachment, object: a.OFPort}
 	classifyAttachment(o, a)
 	guardAttachment(o, a)
-	locateAttachment(o, s.VirtualMAC, a)
+	locateAttachment(o, s, a)
 	return o.flows
 }

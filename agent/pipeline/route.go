@@ -77,24 +77,26 @@ func prefixes(n plan.Network) []netip.Prefix {
 
 // locateRoute leads to the peer that has a range. What came from a tunnel never goes back into one. A range of
 // this node's own ends here: what isn't attached is nowhere else.
-func locateRoute(o *flowsOf, self fabric.NodeName, r plan.Route) {
+func locateRoute(o *flowsOf, s Settings, r plan.Route) {
 	f := familyOf(r.Prefix.Addr())
 	match := when(dstNetwork(r.Network), f.any(), openflow.Prefix(f.dst, r.Prefix))
 	priority := prefixPriority(locatePrefix, r.Prefix.Bits())
-	if r.Node == self || !r.VTEP.IsValid() {
+	if r.Node == s.Self || !r.VTEP.IsValid() {
 		o.drop(TableLocate, priority, DropNoAddress, match...)
 		return
 	}
-	o.add(TableLocate, priority, append(match, flags(0, flagFromTunnel)),
+	actions := append(checkSize(s, r.MTU),
 		openflow.SetValue(familyOf(r.VTEP).tunnelDst, openflow.AddrValue(r.VTEP)), setFlag(flagToTunnel), to(TableTrackIn))
+	o.add(TableLocate, priority, append(match, flags(0, flagFromTunnel)), actions...)
 }
 
 // locateAttachment leads to a workload's port, with the frame's addresses as its router would write them.
-func locateAttachment(o *flowsOf, mac fabric.MAC, a Attachment) {
+func locateAttachment(o *flowsOf, s Settings, a Attachment) {
 	for _, addr := range a.Addresses {
 		f := familyOf(addr)
-		o.add(TableLocate, locateLocal, when(dstNetwork(a.Network), f.any(), openflow.Addr(f.dst, addr)),
+		actions := append(checkSize(s, a.MTU),
 			openflow.Set(regDstIdentity, uint64(a.Identity)), openflow.Set(regOutPort, uint64(a.OFPort)),
-			openflow.Set(openflow.EthSrc, mac.Uint64()), openflow.Set(openflow.EthDst, a.MAC.Uint64()), to(TableTrackIn))
+			openflow.Set(openflow.EthSrc, s.VirtualMAC.Uint64()), openflow.Set(openflow.EthDst, a.MAC.Uint64()), to(TableTrackIn))
+		o.add(TableLocate, locateLocal, when(dstNetwork(a.Network), f.any(), openflow.Addr(f.dst, addr)), actions...)
 	}
 }

@@ -161,7 +161,7 @@ func checkRendered(t *rapid.T) {
 	in.Plan.Tables = []firewall.Table{tables[prod], tables[shared]}
 	question := verify.Input{Plan: in.Plan, TunnelPort: in.TunnelPort, Flows: pipeline.Render(in)}
 	for _, a := range in.Attachments {
-		question.Attachments = append(question.Attachments, verify.Attachment(a))
+		question.Attachments = append(question.Attachments, verify.Attachment{Interface: a.Interface, OFPort: a.OFPort, Network: a.Network, Identity: a.Identity, MAC: a.MAC, Addresses: a.Addresses})
 	}
 	for _, f := range verify.Verify(question).Findings {
 		t.Errorf("%+v", f)

@@ -56,7 +56,7 @@ func (s *intentService) clientInfo(v *state.View, c *topology.Client, statuses m
 	}
 	listen := settings.ClientPort(v.Networks[port.NetworkRef()].ID)
 	serving, now := v.Bindings[c.Ref()], s.Now()
-	out.Mtu = uint32(clientMTU(settings, v.Nodes[serving]))
+	out.Mtu = uint32(clientMTU(settings, network, v.Nodes[serving]))
 	for _, name := range slices.Sorted(maps.Keys(v.Nodes)) {
 		if n := v.Nodes[name]; name == serving || edit.IsGateway(settings, n) {
 			end := clientEnd(name, n, listen)
@@ -78,9 +78,13 @@ func (s *intentService) clientInfo(v *state.View, c *topology.Client, statuses m
 
 // clientMTU is the largest packet within a client's tunnel: what the gateway's workloads have, or less, since WireGuard adds
 // 80 bytes to it over IPv6, and nobody knows over what it travels.
-func clientMTU(s topology.FabricSpec, n compile.NodeState) int {
+func clientMTU(s topology.FabricSpec, network *topology.Network, n compile.NodeState) int {
 	const overhead = 80
-	return min(compile.MTU(s, n.VTEP), s.UnderlayMTU-overhead)
+	mtu := min(s.WorkloadMTU(n.VTEP.Is6()), s.UnderlayMTU-overhead)
+	if own := network.Spec.MTU; own > 0 {
+		mtu = min(mtu, own)
+	}
+	return mtu
 }
 
 func clientEnd(name fabric.NodeName, n compile.NodeState, listen uint16) *weftv1.ClientEnd {

@@ -258,3 +258,21 @@ func TestWorkloadMTU(t *testing.T) {
 		t.Errorf("over IPv6: %d, want 1430", mtu)
 	}
 }
+
+// TestNetworkMTU: what a network declares stands with it and with the routes to it, for those that are peered too.
+func TestNetworkMTU(t *testing.T) {
+	o := network(netBX, "")
+	o.Network.Spec.MTU = 1300
+	for name, n := range compile.Plans(after(startState(t), compile.Change{Object: o})) {
+		for _, v := range n.Networks {
+			if want := map[bool]int{true: 1300}[v.Ref == netBX]; v.MTU != want {
+				t.Errorf("%s: network %s has the MTU %d, want %d", name, v.Ref, v.MTU, want)
+			}
+			for _, r := range n.Routes {
+				if r.Network == v.ID && r.MTU != v.MTU {
+					t.Errorf("%s: the route to %s of %s has the MTU %d, want %d", name, r.Prefix, v.Ref, r.MTU, v.MTU)
+				}
+			}
+		}
+	}
+}

@@ -77,6 +77,9 @@ func planText(n plan.Node) []byte {
 		case e.Network != nil:
 			w := e.Network
 			fmt.Fprintf(&b, " %s hosted %v blocks %v peers %v reserved %v", w.Ref, w.Hosted, w.Blocks, w.Peers, w.Reserved)
+			if w.MTU != 0 {
+				fmt.Fprintf(&b, " mtu %d", w.MTU)
+			}
 			for _, s := range w.Subnets {
 				fmt.Fprintf(&b, "\n\t%s", s.Name)
 				if s.IPv4.IsValid() {
@@ -92,6 +95,9 @@ func planText(n plan.Node) []byte {
 			r := e.Route
 			kind := map[bool]string{true: "lease", false: "port"}[r.Lease]
 			fmt.Fprintf(&b, " %s of %s at %s, subnet %s", kind, r.Node, r.VTEP, r.Subnet)
+			if r.MTU != 0 {
+				fmt.Fprintf(&b, " mtu %d", r.MTU)
+			}
 		case e.Port != nil:
 			p := e.Port
 			fmt.Fprintf(&b, " %s network %d subnet %s identity %s mac %s addresses %v", p.UID, p.Network, p.Subnet, p.Identity, p.MAC, p.Addresses)

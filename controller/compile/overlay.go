@@ -11,12 +11,6 @@ import (
 	"github.com/weftfabric/weft/topology/overlay"
 )
 
-// The bytes that WireGuard adds to a packet: its data message 32 and UDP 8 (WireGuard, 5.4.6), and the outer IP header.
-const (
-	wireGuardIPv4 = 32 + 8 + 20
-	wireGuardIPv6 = 32 + 8 + 40
-)
-
 // natKeepalive is the interval at which nodes behind NAT keep their mappings, in seconds: below the 30 that are
 // the least in use for UDP (RFC 4787, section 4.3, asks for 120).
 const natKeepalive = 25
@@ -35,20 +29,6 @@ func Probe(vteps netip.Prefix, vtep netip.Addr) netip.Addr {
 	bit := vteps.Bits() // the first one that is the node's
 	b[bit/8] |= 0x80 >> (bit % 8)
 	return netip.AddrFrom4(b)
-}
-
-// MTU returns the largest packet of a workload on a node with an underlay address: what is left of the underlay's
-// by tunnel headers.
-func MTU(s topology.FabricSpec, underlay netip.Addr) int {
-	switch {
-	case s.Encryption.Mode != topology.EncryptionWireGuard && underlay.Is6():
-		return s.UnderlayMTU - overheadIPv6
-	case s.Encryption.Mode != topology.EncryptionWireGuard:
-		return s.UnderlayMTU - overheadIPv4
-	case underlay.Is6():
-		return s.UnderlayMTU - wireGuardIPv6 - overheadIPv4 // VTEPs are IPv4
-	}
-	return s.UnderlayMTU - wireGuardIPv4 - overheadIPv4
 }
 
 // encrypted reports whether the fabric's tunnels are.

@@ -198,7 +198,7 @@ func TestEncryptedMTU(t *testing.T) {
 	for underlay, want := range map[string]int{"192.0.2.1": 1390, "2001:db8::1": 1370} {
 		var s topology.FabricSpec
 		s.UnderlayMTU, s.Encryption.Mode = 1500, topology.EncryptionWireGuard
-		if got := compile.MTU(s, netip.MustParseAddr(underlay)); got != want {
+		if got := s.WorkloadMTU(netip.MustParseAddr(underlay).Is6()); got != want {
 			t.Errorf("over %s: %d, want %d", underlay, got, want)
 		}
 	}

@@ -11,13 +11,6 @@ import (
 	"github.com/weftfabric/weft/plan"
 )
 
-// The bytes that VXLAN adds to a workload's IP packet: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP
-// header (RFC 7348, section 5).
-const (
-	overheadIPv4 = 14 + 8 + 8 + 20
-	overheadIPv6 = 14 + 8 + 8 + 40
-)
-
 // Plans computes every registered node's plan from scratch. The plans are canonical and share memory: treat
 // them as constants.
 func Plans(s State) map[fabric.NodeName]plan.Node {
@@ -169,7 +162,7 @@ func (x *index) planSettings(name fabric.NodeName) plan.Settings {
 	s, n := x.settings, x.nodes[name]
 	return plan.Settings{
 		VTEP: x.vtep(n), Underlay: n.VTEP, VXLANPort: s.VXLANPort, VirtualMAC: s.VirtualMAC,
-		WorkloadMTU: MTU(s, n.VTEP), IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
+		WorkloadMTU: s.WorkloadMTU(n.VTEP.Is6()), IgnoredLabels: s.IgnoredLabels, LogDenials: s.LogDenials,
 		Encryption: x.planEncryption(name), StrictIdentity: s.StrictIdentity,
 	}
 }

@@ -90,7 +90,7 @@ func (v *view) asPlan() plan.Node {
 func (x *index) declaration(ref fabric.NetworkRef) declaration {
 	declared, alloc := x.intent.Network(ref), x.allocs[ref]
 	d := declaration{peers: x.peers(ref)}
-	d.network = plan.Network{ID: alloc.ID, Ref: ref, Blocks: slices.Clone(alloc.Blocks), Encrypted: x.requires(ref)}
+	d.network = plan.Network{ID: alloc.ID, Ref: ref, Blocks: slices.Clone(alloc.Blocks), Encrypted: x.requires(ref), MTU: declared.Spec.MTU}
 	for _, s := range declared.Spec.Subnets {
 		d.network.Subnets = append(d.network.Subnets, plan.Subnet{Name: s.Name, IPv4: s.IPv4, IPv6: s.IPv6, Gateway4: s.Gateway4, Gateway6: s.Gateway6, DNS: s.DNS})
 		for _, p := range s.Prefixes() {
@@ -122,13 +122,13 @@ func (x *index) planIdentities(ref fabric.NetworkRef) []plan.Identity {
 }
 
 func (x *index) placement(ref fabric.NetworkRef) placement {
-	network := x.allocs[ref].ID
+	network, mtu := x.allocs[ref].ID, x.intent.Network(ref).Spec.MTU
 	p := placement{ports: make(map[fabric.NodeName][]plan.Port)}
 	var leases, fixed []plan.Route
 	hosts := make(map[fabric.NodeName]bool)
 	for prefix, l := range x.leases[ref] {
 		if node, ok := x.nodes[l.Node]; ok {
-			leases = append(leases, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: x.vtep(node), Lease: true, Subnet: l.Subnet})
+			leases = append(leases, plan.Route{Network: network, Prefix: prefix, Node: l.Node, VTEP: x.vtep(node), Lease: true, Subnet: l.Subnet, MTU: mtu})
 			hosts[l.Node] = true
 		}
 	}
@@ -143,7 +143,7 @@ func (x *index) placement(ref fabric.NetworkRef) placement {
 		hosts[name] = true
 		p.ports[name] = append(p.ports[name], x.planPort(port, network, id))
 		for _, a := range port.Spec.Addresses {
-			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: x.vtep(node), Subnet: port.Spec.Subnet})
+			fixed = append(fixed, plan.Route{Network: network, Prefix: netip.PrefixFrom(a, a.BitLen()), Node: name, VTEP: x.vtep(node), Subnet: port.Spec.Subnet, MTU: mtu})
 		}
 	}
 	p.routes = routesOf(leases, fixed)

@@ -182,7 +182,9 @@ func drawObject(t *rapid.T) *topology.Object {
 		o.Tenant.Spec.LogDenials = rapid.Bool().Draw(t, "logDenials")
 		return o
 	case topology.KindNetwork:
-		return network(ref, posture.Draw(t, "posture"))
+		o := network(ref, posture.Draw(t, "posture"))
+		o.Network.Spec.MTU = rapid.SampledFrom([]int{0, 0, 1300}).Draw(t, "networkMTU")
+		return o
 	case topology.KindPeering:
 		return peering(ref, rapid.SampledFrom(worldNetworks).Draw(t, "to"))
 	case topology.KindPort:

@@ -89,6 +89,7 @@ func drawNetwork(t *rapid.T, n *plan.Node, id fabric.NetworkID) {
 				DNS: some(t, "dns", []netip.Addr{netip.MustParseAddr("10.0.0.53"), netip.MustParseAddr("9.9.9.9")})},
 			{Name: "app", IPv6: netip.MustParsePrefix("fd00::/64"), Gateway6: netip.MustParseAddr("fd00::1")},
 		}[:rapid.IntRange(1, 2).Draw(t, "subnets")],
+		MTU:      rapid.SampledFrom([]int{0, 576, 1400}).Draw(t, "networkMTU"),
 		Peers:    some(t, "peerings", networks),
 		Reserved: some(t, "reserved", []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}),
 	})
@@ -102,6 +103,7 @@ func drawNetwork(t *rapid.T, n *plan.Node, id fabric.NetworkID) {
 		n.Routes = append(n.Routes, plan.Route{
 			Network: id, Prefix: netip.MustParsePrefix(p), Node: rapid.SampledFrom([]fabric.NodeName{"n1", "n2"}).Draw(t, "node"),
 			VTEP: addr(t, "routeVTEP"), Lease: rapid.Bool().Draw(t, "lease"), Subnet: "web",
+			MTU: rapid.SampledFrom([]int{0, 1300}).Draw(t, "routeMTU"),
 		})
 	}
 	if rapid.Bool().Draw(t, "withPort") {

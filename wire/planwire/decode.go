@@ -86,6 +86,7 @@ func (r *reader) network(m *weftv1.PlanNetwork) *plan.Network {
 		Ref:    fabric.NetworkRef{Tenant: r.name("tenant", m.GetTenant()), Name: r.name("name", m.GetName())},
 		Hosted: m.GetHosted(), Encrypted: m.GetEncrypted(),
 		Blocks: r.blocks("blocks", m.GetBlocks()),
+		MTU:    int(r.number("mtu", m.GetMtu(), 0, math.MaxUint16)),
 	}
 	for _, id := range m.GetPeers() {
 		n.Peers = append(n.Peers, r.networkID("peers", id))
@@ -136,6 +137,7 @@ func (r *reader) route(m *weftv1.PlanRoute) *plan.Route {
 		VTEP:    r.addr("vtep", m.GetVtep()),
 		Lease:   m.GetLease(),
 		Subnet:  r.name("subnet", m.GetSubnet()),
+		MTU:     int(r.number("mtu", m.GetMtu(), 0, math.MaxUint16)),
 	}
 }
 

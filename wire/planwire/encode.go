@@ -36,7 +36,7 @@ func ToProto(e plan.Entry) *weftv1.PlanEntry {
 	case e.Route != nil:
 		r := e.Route
 		out.Entry = &weftv1.PlanEntry_Route{Route: &weftv1.PlanRoute{
-			Network: uint32(r.Network), Prefix: r.Prefix.String(), Node: string(r.Node), Vtep: addrText(r.VTEP), Lease: r.Lease, Subnet: r.Subnet,
+			Network: uint32(r.Network), Prefix: r.Prefix.String(), Node: string(r.Node), Vtep: addrText(r.VTEP), Lease: r.Lease, Subnet: r.Subnet, Mtu: uint32(r.MTU),
 		}}
 	case e.Port != nil:
 		p := e.Port
@@ -62,7 +62,7 @@ func ToProtos(entries []plan.Entry) []*weftv1.PlanEntry {
 func networkToProto(n *plan.Network) *weftv1.PlanNetwork {
 	out := &weftv1.PlanNetwork{
 		Id: uint32(n.ID), Tenant: n.Ref.Tenant, Name: n.Ref.Name, Hosted: n.Hosted, Encrypted: n.Encrypted,
-		Blocks: blocksToProto(n.Blocks), Peers: numbers(n.Peers), Reserved: texts(n.Reserved),
+		Blocks: blocksToProto(n.Blocks), Peers: numbers(n.Peers), Reserved: texts(n.Reserved), Mtu: uint32(n.MTU),
 	}
 	for _, s := range n.Subnets {
 		out.Subnets = append(out.Subnets, &weftv1.PlanSubnet{

@@ -490,6 +490,7 @@ type PlanNetwork struct {
 	Peers         []uint32               `protobuf:"varint,7,rep,packed,name=peers,proto3" json:"peers,omitempty"`
 	Reserved      []string               `protobuf:"bytes,8,rep,name=reserved,proto3" json:"reserved,omitempty"`
 	Encrypted     bool                   `protobuf:"varint,9,opt,name=encrypted,proto3" json:"encrypted,omitempty"` // never in the plain
+	Mtu           uint32                 `protobuf:"varint,10,opt,name=mtu,proto3" json:"mtu,omitempty"`            // of its workloads; 0: workload_mtu
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +586,13 @@ func (x *PlanNetwork) GetEncrypted() bool {
 		return x.Encrypted
 	}
 	return false
+}
+
+func (x *PlanNetwork) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
 }
 
 type VNIBlock struct {
@@ -791,6 +799,7 @@ type PlanRoute struct {
 	Vtep          string                 `protobuf:"bytes,4,opt,name=vtep,proto3" json:"vtep,omitempty"`
 	Lease         bool                   `protobuf:"varint,5,opt,name=lease,proto3" json:"lease,omitempty"`
 	Subnet        string                 `protobuf:"bytes,6,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	Mtu           uint32                 `protobuf:"varint,7,opt,name=mtu,proto3" json:"mtu,omitempty"` // largest IP packet that may be sent there; 0: workload_mtu
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,6 +874,13 @@ func (x *PlanRoute) GetSubnet() string {
 		return x.Subnet
 	}
 	return ""
+}
+
+func (x *PlanRoute) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
 }
 
 type PlanPort struct {
@@ -1645,7 +1661,7 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x05relay\x18\x05 \x01(\bR\x05relay\"2\n" +
 	"\bPlanPeer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04vtep\x18\x02 \x01(\tR\x04vtep\"\x8b\x02\n" +
+	"\x04vtep\x18\x02 \x01(\tR\x04vtep\"\x9d\x02\n" +
 	"\vPlanNetwork\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -1655,7 +1671,9 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\asubnets\x18\x06 \x03(\v2\x13.weft.v1.PlanSubnetR\asubnets\x12\x14\n" +
 	"\x05peers\x18\a \x03(\rR\x05peers\x12\x1a\n" +
 	"\breserved\x18\b \x03(\tR\breserved\x12\x1c\n" +
-	"\tencrypted\x18\t \x01(\bR\tencrypted\"2\n" +
+	"\tencrypted\x18\t \x01(\bR\tencrypted\x12\x10\n" +
+	"\x03mtu\x18\n" +
+	" \x01(\rR\x03mtu\"2\n" +
 	"\bVNIBlock\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\rR\x04base\x12\x12\n" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x92\x01\n" +
@@ -1673,14 +1691,15 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06labels\x18\x03 \x03(\v2!.weft.v1.PlanIdentity.LabelsEntryR\x06labels\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x93\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa5\x01\n" +
 	"\tPlanRoute\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\rR\anetwork\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x12\n" +
 	"\x04vtep\x18\x04 \x01(\tR\x04vtep\x12\x14\n" +
 	"\x05lease\x18\x05 \x01(\bR\x05lease\x12\x16\n" +
-	"\x06subnet\x18\x06 \x01(\tR\x06subnet\"\xf3\x01\n" +
+	"\x06subnet\x18\x06 \x01(\tR\x06subnet\x12\x10\n" +
+	"\x03mtu\x18\a \x01(\rR\x03mtu\"\xf3\x01\n" +
 	"\bPlanPort\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
