@@ -45,9 +45,14 @@ var rules = []rule{
 	{why: "counts are added up from readings", roots: []string{"agent/hits"}, only: []string{"fabric", "firewall"}},
 	{why: "which live connections are forbidden follows from the plan", roots: []string{"agent/conntrack"}, only: []string{"fabric", "firewall", "plan", "wire/openflow"}, pure: true},
 	{why: "a log of connections knows no agent", roots: []string{"agent/flowlog"}, only: []string{"fabric", "firewall"}},
+	{why: "an endpoint for Prometheus knows nothing of what it tells", roots: []string{"scrape"}, only: []string{}},
+	{why: "metrics are a table of what was measured", roots: []string{"agent/metrics"}, only: []string{"agent", "scrape"}, pure: true},
+	{why: "metrics are a table of what was measured", roots: []string{"controller/metrics"}, only: []string{"controller", "scrape"}, pure: true},
 	{why: "the dataplane's difference is pure", roots: []string{"agent/dataplane"}, only: []string{"fabric", "wire/openflow"}, pure: true},
 	{why: "the plugin starts fast: no agent, no switch, no store", roots: []string{"cni", "cmd/weft-cni"}, never: []string{
 		module + "agent", "github.com/vishvananda/netlink", "github.com/ovn-kubernetes/libovsdb", "go.etcd.io/etcd/client/v3", "google.golang.org/grpc"}},
+	{why: "only what runs all the time offers metrics", roots: []string{"cni", "cli", "cmd/weft", "cmd/weft-cni", "cmd/weft-lab-probe"}, never: []string{
+		module + "scrape", "github.com/prometheus/client_golang"}},
 	{why: "agent and command line link no store", roots: []string{"agent", "cmd/weft", "cmd/weft-agent"}, never: []string{
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/server/v3/embed"}},
 	{why: "passing questions on needs neither store nor plans", roots: []string{"controller/observe"}, only: []string{"fabric", "wire/weftpb"}},
@@ -62,6 +67,7 @@ var drivers = map[string][]string{
 	"github.com/vishvananda/netns":                {"agent/host"},
 	"github.com/coreos/go-iptables":               {"agent/host"},
 	"github.com/insomniacslk/dhcp":                {"agent/dhcp"},
+	"github.com/prometheus/client_golang":         {"scrape"},
 	"golang.zx2c4.com/wireguard/wgctrl":           {"agent/wireguard"},
 	"go.etcd.io/etcd/server/v3/embed":             {"controller/store"},
 	"go.etcd.io/etcd/client/v3":                   {"controller/store"},
