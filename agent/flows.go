@@ -52,6 +52,7 @@ type flowState struct {
 	revision  uint64
 	count     int
 	drops     map[string]uint64
+	dropped   dropBook
 	questions map[string]uint64 // what the switch had for the agent, by purpose
 	dumped    uint64            // number of dumps, for those who wait for a new one
 	mods      uint64            // flow modifications sent in this run
@@ -237,6 +238,7 @@ func (s *state) flowsFound(told dumped) {
 	if n := pipeline.TooLarge(told.meters); n > 0 {
 		s.flows.drops[pipeline.DropTooLarge.String()] = n
 	}
+	s.flows.dropped.observe(dropRows(told, s.refused.Load()))
 	s.flows.questions = pipeline.Questions(counts, told.meters)
 	s.flows.dumped++
 }

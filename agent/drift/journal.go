@@ -124,6 +124,9 @@ func (j *Journal) SetForeign(now time.Time, all []Difference) (fresh []Differenc
 	return fresh
 }
 
+// Foreign returns how many flows of others there are now, those beyond what is remembered left out.
+func (j *Journal) Foreign() int { return len(j.foreign) }
+
 // Tell says to people what there is at a time, a line each: flows of others that are there, what is being repaired, and what
 // was repaired a short while ago; the newest last.
 func (j *Journal) Tell(now time.Time) []string {

@@ -34,6 +34,9 @@ type Path struct {
 	Since time.Time
 	// Lost of the last Sent small probes stayed without an answer.
 	Sent, Lost int
+	// Judged counts the probes that were answered or given up since the measuring began, and Missed those that were given up.
+	// Large ones that were given up count as neither: they tell of the MTU.
+	Judged, Missed uint64
 	// RTT is the smoothed round trip (RFC 6298, section 2: SRTT).
 	RTT time.Duration
 	// MTU is the largest packet that is known to pass, in bytes; 0 before the first large probe was answered.
@@ -163,6 +166,10 @@ func (m *Meter) miss(p probe, at time.Time) bool {
 
 // result counts the losses among the last probes.
 func (m *Meter) result(lost bool) {
+	m.path.Judged++
+	if lost {
+		m.path.Missed++
+	}
 	if m.path.Sent < window {
 		m.path.Sent++
 	} else if m.results[m.next] {

@@ -136,3 +136,25 @@ func TestUsableMTU(t *testing.T) {
 		}
 	})
 }
+
+// What is counted since the beginning only grows, and agrees with the window while that isn't full.
+func TestCountsSinceTheBeginning(t *testing.T) {
+	w := newWalk(1420)
+	n := 0
+	w.carries = func(size int) bool { n++; return size > 0 || n%10 != 0 }
+	last := w.Path()
+	for range 5 * window {
+		w.step()
+		p := w.Path()
+		if p.Judged < last.Judged || p.Missed < last.Missed || p.Judged-last.Judged < p.Missed-last.Missed {
+			t.Fatalf("from %+v to %+v", last, p)
+		}
+		if p.Sent < window && (p.Judged != uint64(p.Sent) || p.Missed != uint64(p.Lost)) {
+			t.Fatalf("the window isn't full yet: %+v", p)
+		}
+		last = p
+	}
+	if last.Judged < 5*window-10 || last.Missed < last.Judged/12 || last.Missed > last.Judged/8 {
+		t.Errorf("after %d steps: %+v", 5*window, last)
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/weftfabric/weft/agent/socket"
 	"github.com/weftfabric/weft/agent/uplink"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/scrape"
 	"github.com/weftfabric/weft/version"
 	"github.com/weftfabric/weft/wire/cniwire"
 )
@@ -51,6 +52,7 @@ type options struct {
 	keyLifetime                time.Duration
 	resync                     time.Duration
 	clientEndpoint             string
+	metrics                    string
 }
 
 func command() *cobra.Command {
@@ -93,6 +95,7 @@ forwarding.`,
 	f.BoolVar(&o.behindNAT, "nat", false, "other nodes can't reach this one's address: it speaks to them first, and keeps that alive")
 	f.DurationVar(&o.resync, "resync", agent.DefaultResync, "about how often the switch's flows are compared with what they should be, besides whenever the switch tells that somebody changed some")
 	f.DurationVar(&o.keyLifetime, "key-lifetime", 30*24*time.Hour, "how old a WireGuard key gets; 0 never changes it")
+	f.StringVar(&o.metrics, "metrics", "", "IP address and port at which Prometheus may read metrics, such as 127.0.0.1:7602; plain HTTP, so one that only it reaches (default: none)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -102,6 +105,7 @@ type settings struct {
 	options
 	vtep     netip.Addr
 	datapath ovs.DatapathType
+	metrics  netip.AddrPort
 	log      *slog.Logger
 }
 
@@ -123,12 +127,13 @@ func (o options) settings() (s settings, err error) {
 		controllerErr = errors.New("it is missing: give the controller's URL, such as https://10.0.0.5:7600")
 	}
 	s.datapath, datapathErr = ovs.ParseDatapath(o.datapath)
-	var resyncErr error
+	var resyncErr, metricsErr error
+	s.metrics, metricsErr = scrape.ParseAddress(o.metrics)
 	if o.resync < time.Second {
 		resyncErr = fmt.Errorf("%v is too often: at least 1s", o.resync)
 	}
 	err = errors.Join(bad("controller", controllerErr), bad("vtep", vtepErr), bad("node", fabric.CheckName(o.node)),
-		bad("datapath", datapathErr), bad("resync", resyncErr), bad("log-level", level.UnmarshalText([]byte(o.logLevel))))
+		bad("datapath", datapathErr), bad("resync", resyncErr), bad("metrics", metricsErr), bad("log-level", level.UnmarshalText([]byte(o.logLevel))))
 	s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	return s, err
 }
@@ -138,6 +143,11 @@ func run(ctx context.Context, s settings) error {
 	if err := os.MkdirAll(s.stateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
+	told, err := newEndpoint(s)
+	if err != nil {
+		return err
+	}
+	defer told.close()
 	listener, err := socket.Listen(s.socket)
 	if err != nil {
 		return err
@@ -174,6 +184,7 @@ func run(ctx context.Context, s settings) error {
 		func(ctx context.Context) error { return member.Run(ctx, controller) },
 		way.run,
 		func(ctx context.Context) error { controller.TakeQuestions(ctx, a.Answer, s.log); return nil },
+		func(ctx context.Context) error { return told.serve(ctx, a) },
 	)
 }
 
