@@ -52,6 +52,8 @@ type Config struct {
 	Name string
 	// Ready, when set, is called once the controller answers, with the TCP address that it listens on.
 	Ready func(listen net.Addr)
+	// Offer, when set, runs beside the controller: it may measure it for others, until ctx ends.
+	Offer func(ctx context.Context, measure func(context.Context) (Measurements, error)) error
 	// ReclaimEvery is how often the controller looks for nodes that are gone for too long; 0 stands for a minute.
 	ReclaimEvery time.Duration
 	// Now is the clock that certificates and tokens expire by; nil is the system's.
@@ -87,6 +89,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	router := &observe.Router{Hub: observe.NewHub(), Peers: peers{s, ca, cfg.Now}.dial, Presence: api.Presence(s, cfg.Now)}
 	services := api.Config{
 		Store: s, Planner: plans, History: history, CA: ca, Observe: router, Log: cfg.Log, Version: cfg.Version, StoreName: cfg.storeName(), Now: cfg.Now,
+		Changes: &api.Changes{},
 	}
 	l, err := cfg.listen(ca, services)
 	if err != nil {
@@ -122,6 +125,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		clientPlacer{s, cfg.Log, cfg.Now, cfg.Now()}.run(gctx)
 		return nil
 	})
+	if cfg.Offer != nil {
+		g.Go(func() error {
+			return cfg.Offer(gctx, func(context.Context) (Measurements, error) { return measure(services), nil })
+		})
+	}
 	err = g.Wait()
 	cfg.Log.Info("controller ended")
 	return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,8 +19,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weftfabric/weft/controller"
+	"github.com/weftfabric/weft/controller/metrics"
 	"github.com/weftfabric/weft/controller/store/etcdtest"
 	"github.com/weftfabric/weft/fabric"
+	"github.com/weftfabric/weft/scrape"
 	"github.com/weftfabric/weft/wire/apiclient"
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
@@ -51,6 +54,8 @@ type fixture struct {
 	admin  *apiclient.Client
 	stop   func()
 	later  atomic.Int64 // how far the controller's clock is ahead, in nanoseconds
+	// metrics is where they can be read.
+	metrics string
 }
 
 // start runs a controller on a new data directory, and ends it with the test.
@@ -61,12 +66,21 @@ func startIn(t *testing.T, dir string) *fixture {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan net.Addr, 1), make(chan error, 1)
 	socket := shortPath(t)
-	f := &fixture{t: t, dir: dir}
+	offered, err := scrape.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, dir: dir, metrics: "http://" + offered.Addr().String() + scrape.Path}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	go func() {
 		ended <- controller.Run(ctx, controller.Config{
 			DataDir: dir, Listen: "127.0.0.1:0", Socket: socket, Version: "test",
 			ReclaimEvery: 20 * time.Millisecond,
-			Log:          slog.New(slog.NewTextHandler(t.Output(), nil)), Ready: func(a net.Addr) { ready <- a },
+			Log:          log, Ready: func(a net.Addr) { ready <- a },
+			Offer: func(ctx context.Context, measure func(context.Context) (controller.Measurements, error)) error {
+				return scrape.Serve(ctx, offered, scrape.Config[controller.Measurements]{Table: metrics.Table(), Read: measure, Also: metrics.OfEtcd(), Log: log})
+			},
 			Now: func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) },
 		})
 	}()

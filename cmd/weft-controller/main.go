@@ -37,7 +37,7 @@ type options struct {
 	name                      string
 	advertise, etcd           []string
 	etcdCA, etcdCert, etcdKey string
-	logLevel                  string
+	metrics, logLevel         string
 	history                   time.Duration
 }
 
@@ -56,6 +56,12 @@ and a certificate for remote admins in its folder admin/.`,
 			if err != nil {
 				return err
 			}
+			told, err := listenMetrics(o, cfg.Log)
+			if err != nil {
+				return err
+			}
+			defer told.close()
+			cfg.Offer = told.serve
 			return controller.Run(cmd.Context(), cfg)
 		},
 	}
@@ -71,6 +77,7 @@ and a certificate for remote admins in its folder admin/.`,
 	anywhere.StringVar(&o.etcdCert, "etcd-cert", "", "file with the client certificate for the external etcd")
 	anywhere.StringVar(&o.etcdKey, "etcd-key", "", "file with the key of --etcd-cert")
 	f.DurationVar(&o.history, "history", store.DefaultHistory, "how long the embedded store keeps past revisions, for \"weft audit --revision\"; at least 1m")
+	f.StringVar(&o.metrics, "metrics", "", "IP address and port at which Prometheus may read metrics, such as 127.0.0.1:7601; plain HTTP, so one that only it reaches (default: none)")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
 }

@@ -62,6 +62,14 @@ func enforces(p planner.Planned, st store.Status, revision uint64) bool {
 	return bytes.Equal(st.Hash, p.Hash[:]) || st.Enforced > 0 && p.Reflects(revision, st.Enforced)
 }
 
+// enforcedRevision returns the revision of its plan that a node has acknowledged.
+func enforcedRevision(p planner.Planned, st store.Status) uint64 {
+	if st.Hash != nil && bytes.Equal(st.Hash, p.Hash[:]) {
+		return max(st.Enforced, p.Revision)
+	}
+	return st.Enforced
+}
+
 // touched returns which networks an object can touch.
 func touched(o *topology.Object) func(fabric.NetworkRef) bool {
 	network := func(want fabric.NetworkRef) func(fabric.NetworkRef) bool {

@@ -56,7 +56,10 @@ type changeResponse struct {
 }
 
 // change runs an edit as one transaction, or only shows it.
-func (s *intentService) change(ctx context.Context, r changeRequest) (changeResponse, error) {
+func (s *intentService) change(ctx context.Context, r changeRequest) (out changeResponse, err error) {
+	if !r.dryRun {
+		defer func() { s.Changes.count(out.applied, err) }()
+	}
 	var result edit.Result
 	view, err := s.Store.Update(ctx, func(v *state.View) (state.Batch, error) {
 		if r.expected != 0 && r.expected != v.Revision {

@@ -43,9 +43,7 @@ func (s *intentService) ListNodes(ctx context.Context, _ *connect.Request[weftv1
 		if p, ok := s.Planner.Planned(name); ok {
 			info.PlannedRevision = p.Revision
 			addOverlay(info, v, p.Plan)
-			if st.Hash != nil && string(st.Hash) == string(p.Hash[:]) {
-				info.EnforcedRevision = max(info.EnforcedRevision, p.Revision)
-			}
+			info.EnforcedRevision = enforcedRevision(p, st)
 		}
 		if !st.LastSeen.IsZero() {
 			info.LastSeen = timestamppb.New(st.LastSeen)

@@ -38,6 +38,8 @@ type Config struct {
 	// StoreName says where the state is, for people: "embedded", or the endpoints.
 	StoreName string
 	Now       func() time.Time
+	// Changes counts what users asked to be changed.
+	Changes *Changes
 }
 
 // LocalHandler serves the unix socket: everything that admins may do.

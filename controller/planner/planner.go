@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weftfabric/weft/controller/compile"
 	"github.com/weftfabric/weft/controller/state"
@@ -38,22 +39,46 @@ type Planner struct {
 	plans    map[fabric.NodeName]Planned
 	readers  map[fabric.NodeName]map[*Reader]bool
 	changed  chan struct{}
+	work     Work
+}
+
+// Work is what the planner has done since its start.
+type Work struct {
+	Revision uint64 // that the plans stand for
+	Steps    uint64 // of the store that were compiled, the first state included
+	Took     time.Duration
+	Changed  uint64 // plans that came out different
+	Readers  int    // that there are now
+}
+
+// Work returns what was done until now.
+func (p *Planner) Work() Work {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.work
+	w.Revision = p.revision
+	for _, readers := range p.readers {
+		w.Readers += len(readers)
+	}
+	return w
 }
 
 // New compiles a view.
 func New(v *state.View) *Planner {
+	began := time.Now()
 	p := &Planner{
 		engine: compile.NewEngine(v.Clone()), plans: map[fabric.NodeName]Planned{},
 		readers: map[fabric.NodeName]map[*Reader]bool{}, changed: make(chan struct{}),
 	}
-	p.take(v)
+	p.take(v, began)
 	return p
 }
 
 // Commit compiles a step of the store.
 func (p *Planner) Commit(c store.Commit) {
+	began := time.Now()
 	p.engine.Apply(steps(c.Changes)...)
-	p.take(c.After)
+	p.take(c.After, began)
 }
 
 func steps(changes []state.Change) []compile.Change {
@@ -64,16 +89,19 @@ func steps(changes []state.Change) []compile.Change {
 	return out
 }
 
-// take publishes what the engine changed.
-func (p *Planner) take(v *state.View) {
+// take publishes what the engine changed; the work on it began a moment ago.
+func (p *Planner) take(v *state.View, began time.Time) {
 	next := map[fabric.NodeName]Planned{}
 	changed, removed := p.engine.Flush()
 	for name, n := range changed {
 		next[name] = Planned{Plan: n, Revision: v.Revision, Hash: plan.Hash(n)}
 	}
+	took := time.Since(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.revision = v.Revision
+	p.work.Steps++
+	p.work.Took += took
 	for name, n := range next {
 		old, ok := p.plans[name]
 		if ok && old.Hash == n.Hash {
@@ -85,6 +113,7 @@ func (p *Planner) take(v *state.View) {
 			n.changes = changes{from: v.Revision}
 		}
 		p.plans[name] = n
+		p.work.Changed++
 		p.wake(name)
 	}
 	for _, name := range removed {

@@ -56,6 +56,13 @@ func (s *Store) Contact() (lost <-chan struct{}, err error) {
 	return s.contact.lost, nil
 }
 
+// Answered returns when a majority of etcd answered last.
+func (s *Store) Answered() time.Time {
+	s.contact.mu.Lock()
+	defer s.contact.mu.Unlock()
+	return s.contact.since
+}
+
 // answered notes that etcd answered at a time.
 func (c *contact) answered(now time.Time) {
 	c.mu.Lock()
