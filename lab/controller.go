@@ -38,7 +38,8 @@ func (r *Record) startController(ctx context.Context) error {
 		return err
 	}
 	p, err := r.start(spec{name: "weft-controller", namespace: r.controllerNamespace(), args: []string{
-		filepath.Join(r.BinDir, "weft-controller"), "--data-dir", data, "--socket", r.ControllerSocket(), "--listen", r.controllerAddr().String()}})
+		filepath.Join(r.BinDir, "weft-controller"), "--data-dir", data, "--socket", r.ControllerSocket(), "--listen", r.controllerAddr().String(),
+		"--metrics", netip.AddrPortFrom(r.controllerAddr().Addr(), controllerMetrics).String()}})
 	if err != nil {
 		return err
 	}
@@ -87,6 +88,7 @@ func (r *Record) runAgent(n Node, env ...string) (Process, error) {
 		"--vtep", n.VTEP.String(),
 		"--datapath", n.datapath(),
 		"--wireguard-device", r.wireguardDevice(n),
+		"--metrics", netip.AddrPortFrom(n.Management, agentMetrics).String(),
 	}
 	args = append(args, n.labelFlags()...)
 	if n.NAT {

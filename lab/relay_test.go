@@ -40,6 +40,9 @@ func TestRelayTakesOver(t *testing.T) {
 	wantSteps(t, r, a, b, 2)
 	took := k.firstAnswers(t, s, cut)
 	t.Logf("traffic goes on over the relay after %v", took.Round(time.Millisecond))
+	wantMetric(t, r, a, fmt.Sprintf(`weft_tunnel_up{peer="%s"} 0`, b.Name))
+	wantMetric(t, r, a, "weft_agent_relayed_nodes 1")
+	wantMetric(t, r, Node{}, "weft_controller_failed_links 1")
 	k.more(t, s)
 
 	if err := r.separate(t, "del", a, b); err != nil {

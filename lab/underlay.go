@@ -27,6 +27,9 @@ const (
 	controllerHost   = 1 // of managementNet
 	firstNodeHost    = 11
 	controllerPort   = 7443
+	// Where metrics are told, at the management addresses.
+	controllerMetrics = 7601
+	agentMetrics      = 7602
 )
 
 // hostAddr returns the n-th address of a network.
