@@ -1,8 +1,8 @@
 #!/bin/bash
 # The first process of a machine with a kernel of its own: it runs labs whose packets the kernel forwards.
 export PATH=/bin:/weft:/box
-busybox mkdir -p /box
-busybox --install -s /box
+/bin/busybox mkdir -p /box
+/bin/busybox --install -s /box
 rm -f /box/ip /box/ping /box/nice
 mount -t proc proc /proc
 mount -t sysfs sys /sys
