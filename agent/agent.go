@@ -174,6 +174,7 @@ func (a *Agent) convergeBridge(s *state, now time.Time) {
 	if s.ovs.Bridge.Name == "" {
 		return // the database is about to tell of it
 	}
+	a.restoreBridge(s, now)
 	want := tunnelSpec(s.outerSource(a.cfg.VTEP), s.plan.Settings.VXLANPort)
 	i, ok := s.ovs.Interface(tunnelPort)
 	if ok && !s.havePlan {
@@ -182,6 +183,30 @@ func (a *Agent) convergeBridge(s *state, now time.Time) {
 	if !ok || i.Type != want.Type || !maps.Equal(i.Options, want.Options) {
 		a.start(s, now, "tunnel port", func(ctx context.Context) error { return a.cfg.Database.AddPort(ctx, want) })
 	}
+}
+
+// bridgeSpec is how the bridge has to be on every datapath.
+func bridgeSpec() ovs.BridgeSpec {
+	return ovs.BridgeSpec{OtherConfig: map[string]string{"disable-in-band": "true"}}
+}
+
+// restoreBridge makes settings of the bridge what they must be when somebody has changed them.
+func (a *Agent) restoreBridge(s *state, now time.Time) {
+	wrong := s.ovs.Bridge.Unlike(bridgeSpec())
+	if len(wrong) == 0 {
+		s.bridgeRight = true
+		return
+	}
+	if s.bridgeRight { // it isn't just being made
+		s.bridgeRight = false
+		for _, w := range wrong {
+			a.cfg.Logger.Warn("somebody else has set something about the bridge: repairing it", "what", w)
+		}
+		s.drift.NoteSettings(now, wrong)
+		s.reportDue = true
+	}
+	found := s.ovs.Bridge
+	a.start(s, now, "bridge", func(ctx context.Context) error { return a.ensureBridge(ctx, found) })
 }
 
 // ensureBridge makes the bridge with the datapath that this node has.
@@ -203,8 +228,9 @@ func (a *Agent) ensureBridge(ctx context.Context, found ovs.Bridge) error {
 			datapath = ovs.Netdev
 		}
 	}
-	err := a.cfg.Database.EnsureBridge(ctx, ovs.BridgeSpec{Datapath: datapath, OtherConfig: map[string]string{"disable-in-band": "true"}})
-	if err != nil {
+	spec := bridgeSpec()
+	spec.Datapath = datapath
+	if err := a.cfg.Database.EnsureBridge(ctx, spec); err != nil {
 		return err
 	}
 	return a.send(ctx, func(s *state) { s.bridgeReady, s.datapath = true, datapath })

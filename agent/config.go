@@ -34,6 +34,8 @@ type Config struct {
 	Controller Controller
 	// Switch is asked for users; without it, what they ask about the switch gets no answer.
 	Switch Switch
+	// Settings reads the bridge's settings for them; without it they aren't told.
+	Settings func(context.Context) (ovs.Settings, error)
 	// Tracker tells of live connections; without it none is cut when policy changes.
 	Tracker Tracker
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
@@ -91,6 +93,8 @@ type Flows interface {
 	Changes(context.Context) (<-chan struct{}, error)
 	// RestorePorts clears what others have set about ports of the fabric, and tells what that was.
 	RestorePorts(ctx context.Context, ours func(name string) bool) ([]string, error)
+	// RestoreFragments undoes what others have set about fragments, and tells what that was.
+	RestoreFragments(context.Context) (string, error)
 	// PortChanges waits for ports of the switch to change. It fails once the connection has ended.
 	PortChanges(context.Context) ([]openflow.PortChange, error)
 	Questions

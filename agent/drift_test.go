@@ -94,3 +94,44 @@ func TestDrift(t *testing.T) {
 		return !strings.Contains(strings.Join(report.GetProblems(), "\n"), "it is not the fabric's to remove")
 	})
 }
+
+// TestSettingsDrift: what somebody sets about the bridge, fragments and meters is told and undone.
+func TestSettingsDrift(t *testing.T) {
+	r := newRealRig(t)
+	r.cfg.Resync = time.Second // the switch tells of none of it
+	r.run()
+	r.ready()
+	good, meters := flowsOnly(r.server.OFCtl(t, "dump-flows", "br-int")), strings.Count(r.server.OFCtl(t, "dump-meters", "br-int"), "meter=")
+	says := func(words string) func() bool {
+		return func() bool {
+			report, _, _ := r.controller.reported()
+			return strings.Contains(strings.Join(report.GetProblems(), "\n"), words)
+		}
+	}
+	for _, tt := range []struct {
+		name, says string
+		do         func()
+		undone     func() bool
+	}{
+		{"fail mode", "somebody else set fail_mode standalone at", func() { r.server.VSCtl(t, "set-fail-mode", "br-int", "standalone") }, func() bool {
+			return r.server.VSCtl(t, "get-fail-mode", "br-int") == "secure\n"
+		}},
+		{"in-band control", `somebody else set other_config:disable-in-band "" at`, func() { r.server.VSCtl(t, "remove", "Bridge", "br-int", "other_config", "disable-in-band") }, func() bool {
+			return strings.Contains(r.server.VSCtl(t, "get", "Bridge", "br-int", "other_config"), "disable-in-band")
+		}},
+		{"protocols", "somebody else set no OpenFlow14 at", func() { r.server.VSCtl(t, "remove", "Bridge", "br-int", "protocols", "OpenFlow14") }, func() bool {
+			return strings.Contains(r.server.VSCtl(t, "get", "Bridge", "br-int", "protocols"), "OpenFlow14")
+		}},
+		{"fragments", "somebody else set fragment mode drop of the bridge at", func() { r.server.OFCtl(t, "set-frags", "br-int", "drop") }, func() bool {
+			return strings.Contains(r.server.OFCtl(t, "get-frags", "br-int"), "normal")
+		}},
+		{"meters", "somebody else changed ", func() { r.server.OFCtl(t, "del-meters", "br-int") }, func() bool {
+			return strings.Count(r.server.OFCtl(t, "dump-meters", "br-int"), "meter=") == meters
+		}},
+	} {
+		tt.do()
+		r.eventually(tt.name+" as before", tt.undone)
+		r.eventually(tt.name+" told", says(tt.says))
+		r.eventually(tt.name+": flows as before", func() bool { return flowsOnly(r.server.OFCtl(t, "dump-flows", "br-int")) == good })
+	}
+}

@@ -72,7 +72,7 @@ func (a *Agent) watchFlows(ctx context.Context, conn Flows, changes <-chan struc
 	}
 }
 
-// restorePorts clears what somebody has set over OpenFlow about ports of the fabric. A failure ends the connection, or is
+// restorePorts clears what somebody has set over OpenFlow about ports of the fabric and fragments. A failure ends the connection, or is
 // tried again with the next comparison.
 func (a *Agent) restorePorts(ctx context.Context, conn Flows) {
 	ours, err := ask(ctx, a, func(s *state) (map[string]bool, error) {
@@ -88,16 +88,22 @@ func (a *Agent) restorePorts(ctx context.Context, conn Flows) {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	cleared, err := conn.RestorePorts(ctx, func(name string) bool { return ours[name] })
+	if err == nil {
+		var fragments string
+		if fragments, err = conn.RestoreFragments(ctx); fragments != "" {
+			cleared = append(cleared, fragments)
+		}
+	}
 	if err != nil && ctx.Err() == nil {
-		a.cfg.Logger.Warn("what somebody has set about ports can't be cleared", "error", err)
+		a.cfg.Logger.Warn("what somebody has set about the switch can't be cleared", "error", err)
 	}
 	if len(cleared) == 0 {
 		return
 	}
 	for _, c := range cleared {
-		a.cfg.Logger.Warn("somebody else has set something about a port: cleared", "what", c)
+		a.cfg.Logger.Warn("somebody else has set something about the switch: cleared", "what", c)
 	}
-	if a.send(ctx, func(s *state) { s.drift.NotePorts(time.Now(), cleared) }) == nil {
+	if a.send(ctx, func(s *state) { s.drift.NoteSettings(time.Now(), cleared) }) == nil {
 		a.wantReport()
 	}
 }

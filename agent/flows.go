@@ -211,6 +211,21 @@ func (a *Agent) sendFlowJob(s *state, j flowJob) {
 	a.jobs <- j
 }
 
+// withoutMeters returns a flow as it works while these meters are missing: what it gives them passes without a limit.
+func withoutMeters(f openflow.Flow, missing []uint32) openflow.Flow {
+	if len(missing) == 0 {
+		return f
+	}
+	f.Actions = slices.Clone(f.Actions)
+	for i, a := range f.Actions {
+		if c, ok := a.(openflow.Controller); ok && slices.Contains(missing, c.Meter) {
+			c.Meter = 0
+			f.Actions[i] = c
+		}
+	}
+	return f
+}
+
 // flowsFound takes over what a dump said.
 func (s *state) flowsFound(told dumped) {
 	f := &s.flows
@@ -225,7 +240,7 @@ func (s *state) flowsFound(told dumped) {
 			f.unreadable, f.alien = append(f.unreadable, fl.Flow), append(f.alien, fl.Unreadable)
 			continue
 		}
-		f.found = append(f.found, fl.Flow)
+		f.found = append(f.found, withoutMeters(fl.Flow, told.unmetered))
 		counts = append(counts, pipeline.FlowCount{Cookie: fl.Cookie, Packets: fl.Packets})
 	}
 	s.flows.drops = map[string]uint64{}

@@ -65,10 +65,14 @@ func (a *Agent) inspect(ctx context.Context, send send) error {
 	v.state.FlowCount, v.state.Unreadable = uint32(len(tables.Flows)+len(tables.Unreadable)), tables.Unreadable
 	hash := plan.Hash(v.plan)
 	v.state.PlanHash = hash[:]
+	bridge, err := a.bridgeSettings(ctx, tables)
+	if err != nil {
+		return err
+	}
 	part := func(p *weftv1.InspectPart) error {
 		return send(&weftv1.AnswerRequest{Part: &weftv1.AnswerRequest_Inspect{Inspect: p}})
 	}
-	if err := part(&weftv1.InspectPart{State: v.state}); err != nil {
+	if err := part(&weftv1.InspectPart{State: v.state, Bridge: bridge}); err != nil {
 		return err
 	}
 	for entries := range bySize(planwire.ToProtos(plan.Entries(v.plan))) {
@@ -97,6 +101,31 @@ func (a *Agent) inspect(ctx context.Context, send send) error {
 		}
 	}
 	return nil
+}
+
+// bridgeSettings tells what decides about packets beside the flows; nil where that can't be read.
+func (a *Agent) bridgeSettings(ctx context.Context, tables ovs.Tables) (*weftv1.InspectBridge, error) {
+	if a.cfg.Settings == nil {
+		return nil, nil
+	}
+	s, err := a.cfg.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &weftv1.InspectBridge{
+		Name: ovs.DefaultBridge, FailMode: s.FailMode, OtherConfig: s.OtherConfig, Stp: s.STP, Rstp: s.RSTP, Controllers: s.Controllers, Evicting: s.Evicting,
+		Fragments: tables.Fragments.String(),
+	}
+	for _, m := range s.Mirrors {
+		out.Mirrors = append(out.Mirrors, &weftv1.InspectMirror{Name: m.Name, All: m.All, Ports: uint32(m.Ports), Output: m.Output})
+	}
+	for _, e := range s.Exports {
+		out.Exports = append(out.Exports, &weftv1.InspectExport{Kind: e.Kind, Targets: e.Targets})
+	}
+	for _, t := range s.Tunnels {
+		out.Tunnels = append(out.Tunnels, &weftv1.InspectTunnel{Name: t.Name, Type: t.Type, Options: t.Options})
+	}
+	return out, nil
 }
 
 // look reads the switch while the agent's state stays as it is. If that is always changing, or the flows never get there,

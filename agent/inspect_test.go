@@ -39,7 +39,7 @@ func (r *rig) inspected() *weftv1.InspectPart {
 	for _, p := range parts {
 		i := p.GetInspect()
 		if i.State != nil {
-			all.State = i.State
+			all.State, all.Bridge = i.State, i.Bridge
 		}
 		all.Plan, all.Ports = append(all.Plan, i.Plan...), append(all.Ports, i.Ports...)
 		all.Flows, all.Groups = append(all.Flows, i.Flows...), append(all.Groups, i.Groups...)
@@ -55,6 +55,7 @@ func TestInspect(t *testing.T) {
 	r.ready()
 	_, path := namespace(t)
 	iface := r.add("c1", path, fabric.Labels{"app": "web"})
+	r.server.VSCtl(t, "--", "--id=@m", "create", "Mirror", "name=span", "select_all=true", "output_vlan=7", "--", "set", "Bridge", "br-int", "mirrors=@m")
 	r.server.OFCtl(t, "add-group", "br-int", "group_id=7,type=all,bucket=actions=output:1")
 	r.server.OFCtl(t, "add-flow", "br-int", "table=200,priority=1,actions=group:7")
 	r.server.OFCtl(t, "add-flow", "br-int", "table=201,priority=2,actions=learn(table=202,priority=3)")
@@ -71,6 +72,11 @@ func TestInspect(t *testing.T) {
 	}
 	if text := string(got.Groups); !strings.HasPrefix(text, "group_id=7,type=all,bucket=") {
 		t.Errorf("groups: %q", text)
+	}
+	b := got.Bridge
+	if b.GetName() != "br-int" || b.GetFailMode() != "secure" || b.GetFragments() != "normal" || b.GetOtherConfig()["disable-in-band"] != "true" ||
+		len(b.GetTunnels()) != 1 || b.GetTunnels()[0].Options["remote_ip"] != "flow" || len(b.GetMirrors()) != 1 || b.GetMirrors()[0].Output != "VLAN 7" {
+		t.Errorf("bridge: %v", b)
 	}
 	entries, err := planwire.FromProtos(got.Plan)
 	if err != nil {

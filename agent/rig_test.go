@@ -87,7 +87,7 @@ func (r *rig) run() {
 	parts := []func(context.Context) error{}
 	if r.server != nil {
 		db := ovs.New(ovs.Config{Database: r.server.Database, Bridge: ovs.DefaultBridge, Logger: r.cfg.Logger})
-		r.cfg.Database = db
+		r.cfg.Database, r.cfg.Settings = db, db.Settings
 		parts = append(parts, db.Run)
 	}
 	r.agent = agent.New(r.cfg)

@@ -40,6 +40,8 @@ type state struct {
 	ovsProblem string
 	// bridgeReady says that the bridge was made as it must be in this run.
 	bridgeReady bool
+	// bridgeRight says that the database has told of a bridge that is as it must be, and of no other since.
+	bridgeRight bool
 	datapath    ovs.DatapathType
 
 	// attachments are the records in the database by interface; damaged says why some can't be read.

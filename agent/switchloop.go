@@ -82,9 +82,6 @@ func (a *Agent) switchSession(ctx context.Context, connected func()) (err error)
 	if err != nil {
 		return err
 	}
-	if err := conn.EnsureMeters(dialCtx, pipeline.Meters()); err != nil {
-		return err
-	}
 	connected()
 	a.takeStaleJob()
 	if err := a.do(ctx, func(s *state) { s.switchConnected(ports, told) }); err != nil {
@@ -185,13 +182,18 @@ func (a *Agent) runFlowJob(ctx context.Context, conn Flows, j flowJob) error {
 type dumped struct {
 	flows  []ovs.Flow
 	meters []openflow.MeterStats
+	// unmetered are meters that were missing: flows that name them have none until they are written again.
+	unmetered []uint32
 }
 
-// dump reads what the switch holds, with a deadline.
+// dump reads what the switch holds, with a deadline. The meters are there before anything is written that names them.
 func dump(ctx context.Context, conn Flows) (out dumped, err error) {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	if out.flows, err = conn.Dump(ctx); err != nil {
+		return out, err
+	}
+	if out.unmetered, err = conn.EnsureMeters(ctx, pipeline.Meters()); err != nil {
 		return out, err
 	}
 	out.meters, err = conn.MeterStats(ctx)

@@ -30,8 +30,8 @@ const (
 type Counters interface {
 	// DumpTable returns the flows of one table.
 	DumpTable(ctx context.Context, table uint8) ([]ovs.Flow, error)
-	// EnsureMeters makes meters as they must be.
-	EnsureMeters(context.Context, []openflow.MeterDesc) error
+	// EnsureMeters makes meters as they must be, and returns those that were missing.
+	EnsureMeters(context.Context, []openflow.MeterDesc) ([]uint32, error)
 	// MeterStats returns the counters of all meters.
 	MeterStats(context.Context) ([]openflow.MeterStats, error)
 	// MeterDropped returns how many packets a meter has dropped.

@@ -112,6 +112,8 @@ type nodeReading struct {
 	entries  []*weftv1.PlanEntry
 	ports    []*weftv1.InspectPort
 	flows    []byte
+	meters   []byte
+	bridge   *weftv1.InspectBridge
 	expected *weftv1.InspectExpected
 }
 
@@ -161,8 +163,9 @@ func (a *app) inspect(ctx context.Context, client *apiclient.Client, names []str
 		}
 		if p := m.Part; p != nil {
 			if p.State != nil {
-				i.state = p.State
+				i.state, i.bridge = p.State, p.Bridge
 			}
+			i.meters = append(i.meters, p.Meters...)
 			i.entries, i.ports, i.flows = append(i.entries, p.Plan...), append(i.ports, p.Ports...), append(i.flows, p.Flows...)
 		}
 		if m.Last {
@@ -227,7 +230,35 @@ func (i *nodeReading) input(name string) (in verify.Input, err error) {
 	}
 	in.Attachments, in.TunnelPort = ports.Attachments, i.state.TunnelPort
 	in.AgentND = i.state.Datapath == verify.System
+	if in.Bridge, err = bridgeOf(i.bridge, i.meters); err != nil {
+		return in, err
+	}
 	return in, nil
+}
+
+// bridgeOf is what a node told of its bridge; nil if nothing.
+func bridgeOf(b *weftv1.InspectBridge, meters []byte) (*verify.Bridge, error) {
+	if b == nil {
+		return nil, nil
+	}
+	out := &verify.Bridge{
+		Name: b.Name, FailMode: b.FailMode, OtherConfig: b.OtherConfig, STP: b.Stp, RSTP: b.Rstp, Controllers: b.Controllers,
+		Evicting: b.Evicting, Fragments: b.Fragments,
+	}
+	for _, m := range b.Mirrors {
+		out.Mirrors = append(out.Mirrors, verify.Mirror{Name: m.Name, All: m.All, Ports: int(m.Ports), Output: m.Output})
+	}
+	for _, e := range b.Exports {
+		out.Exports = append(out.Exports, verify.Export{Kind: e.Kind, Targets: e.Targets})
+	}
+	for _, t := range b.Tunnels {
+		out.Tunnels = append(out.Tunnels, verify.Tunnel{Name: t.Name, Type: t.Type, Options: t.Options})
+	}
+	var err error
+	if out.Meters, err = verify.ParseMeters(meters); err != nil {
+		return nil, fmt.Errorf("meters: %w", err)
+	}
+	return out, nil
 }
 
 // findings are those about what verification starts from.
@@ -257,6 +288,9 @@ func (i *nodeReading) notes() []string {
 	var out []string
 	if !i.state.Settled {
 		out = append(out, "the node was still installing a change when it was read: verify it again")
+	}
+	if i.bridge == nil {
+		out = append(out, "the agent doesn't tell the bridge's settings: mirrors and the like were not looked at")
 	}
 	for _, n := range i.state.Closed {
 		out = append(out, fmt.Sprintf("network %d is closed, because the switch refuses a flow of its policy", n))

@@ -74,6 +74,9 @@ func (a *app) printVerifyFinding(f verify.Finding) {
 	for _, fl := range f.Flows {
 		fmt.Fprintf(a.Stdout, "  met: %s\n", fl)
 	}
+	if f.Remedy != "" {
+		fmt.Fprintf(a.Stdout, "  remedy: %s\n", f.Remedy)
+	}
 }
 
 // printTrace prints what the switch does with a packet in the end; the whole trace is in the JSON.
@@ -151,6 +154,9 @@ func (v verified) sarif() verifySARIF {
 			text := fmt.Sprintf("node %s: %s: %s, but should be: %s", n.Node, f.Region, f.Got, f.Want)
 			if f.Packet != "" {
 				text += "; packet " + strings.Join(append([]string{f.Packet}, f.CT...), " --ct-next ")
+			}
+			if f.Remedy != "" {
+				text += "; remedy: " + f.Remedy
 			}
 			add(n.Node, string(f.Kind), text)
 		}

@@ -175,8 +175,17 @@ func nodeAnswer(t *testing.T, leaveOut func(openflow.Flow) bool) []*weftv1.Inspe
 	}
 	hash, sum := plan.Hash(n), sha256.Sum256(flows)
 	state := &weftv1.InspectState{PlanRevision: 7, PlanHash: hash[:], Settled: true, TunnelPort: 1, ReadAt: timestamppb.New(fakeNow), FlowsSha256: sum[:]}
+	var meters strings.Builder
+	for _, m := range pipeline.Meters() {
+		meters.WriteString(m.String() + "\n")
+	}
+	bridge := &weftv1.InspectBridge{
+		Name: "br-int", FailMode: "secure", OtherConfig: map[string]string{"disable-in-band": "true"}, Fragments: "normal",
+		Tunnels: []*weftv1.InspectTunnel{{Name: "weft-vxlan", Type: "vxlan", Options: map[string]string{"remote_ip": "flow", "key": "flow"}}},
+	}
 	return []*weftv1.InspectResponse{
-		{Node: "n1", Part: &weftv1.InspectPart{State: state}},
+		{Node: "n1", Part: &weftv1.InspectPart{State: state, Bridge: bridge}},
+		{Node: "n1", Part: &weftv1.InspectPart{Meters: []byte(meters.String())}},
 		{Node: "n1", Part: &weftv1.InspectPart{Plan: planwire.ToProtos(plan.Entries(n))}},
 		{Node: "n1", Part: &weftv1.InspectPart{Ports: ports, Flows: flows[:1000]}},
 		{Node: "n1", Part: &weftv1.InspectPart{Flows: flows[1000:]}},
@@ -193,6 +202,14 @@ func TestAuditVerifyNodes(t *testing.T) {
 		edit(a[len(a)-1].Expected)
 		return a
 	}
+	told := func(edit func(*weftv1.InspectPart)) []*weftv1.InspectResponse {
+		a := nodeAnswer(t, all)
+		edit(a[0].Part)
+		return a
+	}
+	mirrored := func(p *weftv1.InspectPart) {
+		p.Bridge.Mirrors = []*weftv1.InspectMirror{{Name: "span", All: true, Output: "port p9"}}
+	}
 	for _, tt := range []struct {
 		name, args, want string
 		answers          map[string][]*weftv1.InspectResponse
@@ -204,6 +221,11 @@ func TestAuditVerifyNodes(t *testing.T) {
 		{"traced", "--trace", "traced on the node, shows it: yes\n    Datapath actions: drop\n", map[string][]*weftv1.InspectResponse{"n1": nodeAnswer(t, withoutSource)}, cli.ExitRefused, 1},
 		{"sarif", "-o sarif", `"ruleId": "entry"`, map[string][]*weftv1.InspectResponse{"n1": nodeAnswer(t, withoutSource)}, cli.ExitRefused, 1},
 		{"json", "-o json", `"planRevision": 7`, map[string][]*weftv1.InspectResponse{"n1": nodeAnswer(t, all)}, cli.ExitOK, 1},
+		{"mirrored", "", "switch mirror span: all packets go to port p9, too, but should be: packets go where flows send them, and nowhere else\n  remedy: ovs-vsctl -- --id=@m get Mirror span ",
+			map[string][]*weftv1.InspectResponse{"n1": told(mirrored)}, cli.ExitRefused, 1},
+		{"mirrored, sarif", "-o sarif", `"ruleId": "switch"`, map[string][]*weftv1.InspectResponse{"n1": told(mirrored)}, cli.ExitRefused, 1},
+		{"of an older agent", "", "note: the agent doesn't tell the bridge's settings", map[string][]*weftv1.InspectResponse{
+			"n1": told(func(p *weftv1.InspectPart) { p.Bridge = nil })}, cli.ExitOK, 1},
 		{"another plan", "", "plan what the node works on: plan of revision 7 with hash ", map[string][]*weftv1.InspectResponse{
 			"n1": last(func(e *weftv1.InspectExpected) { e.PlanHash, e.CompiledHash = []byte("other"), nil })}, cli.ExitRefused, 4},
 		{"a wrong compile", "", "plan what the controller tells the node: ", map[string][]*weftv1.InspectResponse{
@@ -212,7 +234,7 @@ func TestAuditVerifyNodes(t *testing.T) {
 			"n1": nodeAnswer(t, all), "n2": {{Node: "n2", Last: true, Error: "it is not connected"}}}, cli.ExitUnreachable, 1},
 		{"cut", "", "node n1: not verified: the controller said nothing about it", map[string][]*weftv1.InspectResponse{"n1": nodeAnswer(t, all)[:2]}, cli.ExitUnreachable, 1},
 		{"parts missing", "", "not verified: what it told can't be read: its flows have another hash", map[string][]*weftv1.InspectResponse{
-			"n1": append(nodeAnswer(t, all)[:3], nodeAnswer(t, all)[4])}, cli.ExitUnreachable, 1},
+			"n1": append(nodeAnswer(t, all)[:4], nodeAnswer(t, all)[5])}, cli.ExitUnreachable, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &observed{answers: tt.answers}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/weftfabric/weft/fabric"
@@ -29,6 +30,38 @@ func ParseFlows(text []byte) ([]openflow.Flow, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		out = append(out, f)
+	}
+	return out, nil
+}
+
+// ParseMeters reads what "ovs-ofctl -O OpenFlow15 dump-meters BRIDGE" prints: one meter a line, of one band that drops.
+func ParseMeters(text []byte) ([]openflow.MeterDesc, error) {
+	var out []openflow.MeterDesc
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "OFPST_METER_CONFIG reply") {
+			continue
+		}
+		var m openflow.MeterDesc
+		for _, word := range strings.Fields(line) {
+			key, value, _ := strings.Cut(strings.TrimPrefix(word, "bands="), "=")
+			to := map[string]*uint32{"meter": &m.ID, "rate": &m.Rate, "burst_size": &m.Burst}[key]
+			switch {
+			case key == "pktps":
+				m.Packets = true
+			case key == "stats":
+				m.Stats = true
+			case key == "kbps", key == "burst", key == "type" && value == "drop":
+			case to != nil:
+				n, err := strconv.ParseUint(value, 10, 32)
+				if err != nil {
+					return nil, fmt.Errorf("%q: %w", line, err)
+				}
+				*to = uint32(n)
+			default:
+				return nil, fmt.Errorf("%q: %q is not known", line, word)
+			}
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }

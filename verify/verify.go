@@ -24,6 +24,8 @@ type Input struct {
 	AgentND bool
 	// Flows are all flows of the switch, of whatever owner.
 	Flows []openflow.Flow
+	// Bridge is what decides beside the flows; nil where nobody has told it, and then it isn't looked at.
+	Bridge *Bridge
 }
 
 // The datapaths of a bridge, in the words of its datapath_type. Who forwards decides who answers neighbour solicitations.
@@ -67,6 +69,7 @@ const (
 	KindRoute      Kind = "route"        // a destination doesn't lead where it should
 	KindVerdict    Kind = "verdict"      // a connection doesn't get the verdict of its policy
 	KindTunnel     Kind = "tunnel"       // what leaves to a peer doesn't leave as it should
+	KindSwitch     Kind = "switch"       // a setting of the switch does to packets what no flow says
 	KindUnmodelled Kind = "not-modelled" // packets can meet something that verification doesn't know
 	KindUndecided  Kind = "not-decided"  // finding out would take too long
 	maxFindings         = 100            // that a report holds
@@ -74,7 +77,7 @@ const (
 
 // Kinds returns all kinds.
 func Kinds() []Kind {
-	return []Kind{KindPlan, KindEntry, KindRoute, KindVerdict, KindTunnel, KindUnmodelled, KindUndecided}
+	return []Kind{KindPlan, KindEntry, KindRoute, KindVerdict, KindTunnel, KindSwitch, KindUnmodelled, KindUndecided}
 }
 
 // Explanation says what a kind is about.
@@ -90,6 +93,8 @@ func (k Kind) Explanation() string {
 		return "a connection doesn't get the verdict of its policy"
 	case KindTunnel:
 		return "what leaves to a peer doesn't leave as it should"
+	case KindSwitch:
+		return "a setting of the switch does to packets what no flow says"
 	case KindUnmodelled:
 		return "packets can meet something that verification doesn't know"
 	case KindUndecided:
@@ -111,11 +116,14 @@ type Finding struct {
 	CT     []string `json:"ct,omitempty"`
 	// Flows are those that the packet met where the question was asked.
 	Flows []string `json:"flows,omitempty"`
+	// Remedy is what undoes it, where one command does.
+	Remedy string `json:"remedy,omitempty"`
 }
 
 // Verify compares what the flows do with what the plan promises.
 func Verify(in Input) Report {
 	v := newVerifier(in)
+	v.bridge()
 	v.entry()
 	v.routes()
 	v.leaving()

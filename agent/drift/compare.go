@@ -19,7 +19,7 @@ const (
 	Added                    // one with the fabric's cookie is none of the fabric's
 	Replaced                 // one of somebody else stands in its place
 	Foreign                  // one of somebody else stands in a table of the fabric
-	Port                     // no flow: something was set about a port
+	Setting                  // no flow: something was set about a port or the bridge
 )
 
 // String says what somebody else did.
@@ -35,7 +35,7 @@ func (k Kind) String() string {
 		return "replaced"
 	case Foreign:
 		return "added"
-	case Port:
+	case Setting:
 		return "set"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))

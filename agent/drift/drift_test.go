@@ -89,7 +89,7 @@ func TestJournal(t *testing.T) {
 	j.Confirm(at.Add(time.Minute))
 	tell(2*time.Minute, "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC")
 	tell(time.Hour)
-	j.NotePorts(at.Add(time.Minute), []string{"no-forward of port 3 (p3)"})
+	j.NoteSettings(at.Add(time.Minute), []string{"no-forward of port 3 (p3)"})
 	tell(11*time.Minute-1, "somebody else deleted a flow at 12:00:00.000 UTC: f1; 2 times until 12:01:00.000 UTC; repaired at 12:01:00.000 UTC",
 		"somebody else set no-forward of port 3 (p3) at 12:01:00.000 UTC; repaired at 12:01:00.000 UTC")
 	foreign := []drift.Difference{{Kind: drift.Foreign, Flow: "x"}, {Kind: drift.Foreign, Flow: "y"}}

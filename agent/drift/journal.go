@@ -28,7 +28,7 @@ type Event struct {
 func (e Event) String() string {
 	text := fmt.Sprintf("somebody else %s a flow at %s: %s", e.Kind, clock(e.First), e.Flow)
 	switch {
-	case e.Kind == Port:
+	case e.Kind == Setting:
 		text = fmt.Sprintf("somebody else set %s at %s", e.Flow, clock(e.First))
 	case e.Flows > 1:
 		text = fmt.Sprintf("somebody else %s %d flows at %s: %s and others", e.Kind, e.Flows, clock(e.First), e.Flow)
@@ -73,12 +73,12 @@ func (j *Journal) Note(now time.Time, all []Difference) {
 	}
 }
 
-// NotePorts takes up what was set about ports, and was cleared.
-func (j *Journal) NotePorts(now time.Time, cleared []string) {
+// NoteSettings takes up what was set about ports or the bridge, and was cleared.
+func (j *Journal) NoteSettings(now time.Time, cleared []string) {
 	for _, c := range cleared {
 		j.Seen++
 		j.Repaired++
-		j.remember(now, Event{Difference: Difference{Kind: Port, Flow: c}, Flows: 1, Repaired: now})
+		j.remember(now, Event{Difference: Difference{Kind: Setting, Flow: c}, Flows: 1, Repaired: now})
 	}
 }
 

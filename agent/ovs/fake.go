@@ -71,7 +71,8 @@ func (f *Fake) EnsureBridge(_ context.Context, spec BridgeSpec) error {
 		if spec.Datapath != "" || s.Bridge.Datapath == "" {
 			s.Bridge.Datapath = spec.Datapath
 		}
-		s.Bridge.DatapathID = "0000000000000001"
+		s.Bridge.DatapathID, s.Bridge.FailMode = "0000000000000001", spec.failMode()
+		s.Bridge.Protocols, s.Bridge.OtherConfig = wantedProtocols[:], merge(s.Bridge.OtherConfig, spec.OtherConfig)
 		return nil
 	})
 }

@@ -35,3 +35,20 @@ func (f *FakeFlows) RestorePorts(ctx context.Context, _ func(name string) bool) 
 	defer f.sw.mu.Unlock()
 	return nil, f.open(ctx)
 }
+
+// RestoreFragments has the switch treat fragments as the flows expect it: like other packets, as a switch does by default. It
+// returns what it was set to, in words; nothing if it was that.
+func (f *Flows) RestoreFragments(ctx context.Context) (string, error) {
+	was, err := f.conn.Fragments(ctx)
+	if err != nil || was == openflow.FragmentsNormal {
+		return "", err
+	}
+	return fmt.Sprintf("fragment mode %s of the bridge", was), f.conn.SetFragments(ctx, openflow.FragmentsNormal)
+}
+
+// RestoreFragments implements the contract of Flows.RestoreFragments: nobody sets anything about a FakeSwitch.
+func (f *FakeFlows) RestoreFragments(ctx context.Context) (string, error) {
+	f.sw.mu.Lock()
+	defer f.sw.mu.Unlock()
+	return "", f.open(ctx)
+}

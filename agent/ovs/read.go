@@ -18,7 +18,8 @@ type Tables struct {
 	Groups     []openflow.GroupDesc
 	Meters     []openflow.MeterDesc
 	Ports      map[uint32]string // names by number
-	At         time.Time         // when the flows had been read
+	Fragments  openflow.Fragments
+	At         time.Time // when the flows had been read
 }
 
 // Read reads everything that the bridge holds, on a connection of its own.
@@ -35,6 +36,9 @@ func (d Dialer) Read(ctx context.Context) (t Tables, err error) {
 		return t, err
 	}
 	if t.Meters, err = f.conn.Meters(ctx); err != nil {
+		return t, err
+	}
+	if t.Fragments, err = f.conn.Fragments(ctx); err != nil {
 		return t, err
 	}
 	stats, err := f.conn.DumpFlows(ctx, openflow.FlowFilter{Table: openflow.AllTables})

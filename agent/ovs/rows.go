@@ -120,7 +120,10 @@ func (r rows) state(bridge string) State {
 	if !ok {
 		return s
 	}
-	s.Bridge = Bridge{Name: b.Name, Datapath: DatapathType(b.DatapathType), DatapathID: deref(b.DatapathID)}
+	s.Bridge = Bridge{
+		Name: b.Name, Datapath: DatapathType(b.DatapathType), DatapathID: deref(b.DatapathID),
+		FailMode: deref(b.FailMode), Protocols: b.Protocols, OtherConfig: b.OtherConfig,
+	}
 	if s.Bridge.Datapath == "" {
 		s.Bridge.Datapath = System // what an empty datapath_type means
 	}

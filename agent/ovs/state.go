@@ -1,6 +1,12 @@
 package ovs
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // DefaultDatabase is where ovsdb-server listens on most systems.
 const DefaultDatabase = "unix:/run/openvswitch/db.sock"
@@ -42,6 +48,30 @@ type Bridge struct {
 	Datapath DatapathType
 	// DatapathID is empty until vswitchd has made the bridge.
 	DatapathID string
+	// FailMode says what it does without flows; empty is standalone.
+	FailMode    string
+	Protocols   []string
+	OtherConfig map[string]string
+}
+
+// Unlike says what about the bridge isn't as EnsureBridge makes it for the spec: nothing but the type of its datapath, which
+// that changes only in one direction, is left out.
+func (b Bridge) Unlike(spec BridgeSpec) []string {
+	var out []string
+	if mode := cmp.Or(b.FailMode, failStandalone); mode != spec.failMode() {
+		out = append(out, "fail_mode "+mode)
+	}
+	for _, p := range wantedProtocols {
+		if !slices.Contains(b.Protocols, p) {
+			out = append(out, "no "+p)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(spec.OtherConfig)) {
+		if v := b.OtherConfig[k]; v != spec.OtherConfig[k] {
+			out = append(out, fmt.Sprintf("other_config:%s %q", k, v))
+		}
+	}
+	return out
 }
 
 // Interface is an interface of the bridge.

@@ -55,7 +55,10 @@ func connect(t *testing.T) (*Conn, *fakeSwitch) {
 		s.read()
 		s.write(octets(0, 1))
 		for {
-			if kind, xid, _ := s.read(); kind == 20 || kind == 0 {
+			switch kind, xid, _ := s.read(); kind {
+			case 7: // what it does with fragments
+				s.write(octets(8, xid, 0, 0, 0, 128))
+			case 20, 0:
 				s.write(octets(21, xid))
 				return
 			}

@@ -41,12 +41,15 @@ func (c *Conn) PacketIns() <-chan PacketIn { return c.packetIns }
 func (c *Conn) PacketInsDropped() uint64 { return c.dropped.Load() }
 
 // askForPacketIns asks for packet-ins in the format of PacketIn. The management socket sends none until its
-// client sets a length to send.
+// client sets a length to send. The same message sets the treatment of fragments, which stays as it is.
 func (c *Conn) askForPacketIns(ctx context.Context) error {
+	fragments, err := c.Fragments(ctx)
+	if err != nil {
+		return err
+	}
 	b := be.AppendUint32(be.AppendUint32(nil, nicira), nxtSetPacketInFormat)
 	msgs := appendOctets(nil, msgExperimenter, 0, be.AppendUint32(b, packetInFormat2))
-	msgs = appendOctets(msgs, msgSetConfig, 0, []byte{0, 0, 0xff, 0xff})
-	if err := c.send(ctx, msgs); err != nil {
+	if err := c.send(ctx, appendSwitchConfig(msgs, fragments)); err != nil {
 		return err
 	}
 	return c.Barrier(ctx)

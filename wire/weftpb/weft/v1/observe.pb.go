@@ -948,6 +948,7 @@ type InspectPart struct {
 	Flows         []byte                 `protobuf:"bytes,5,opt,name=flows,proto3" json:"flows,omitempty"`   // text as "ovs-ofctl -O OpenFlow15 --no-stats dump-flows" prints it, one a line, without headings
 	Groups        []byte                 `protobuf:"bytes,6,opt,name=groups,proto3" json:"groups,omitempty"` // as "ovs-ofctl -O OpenFlow15 dump-groups"
 	Meters        []byte                 `protobuf:"bytes,7,opt,name=meters,proto3" json:"meters,omitempty"` // as "ovs-ofctl -O OpenFlow15 dump-meters"
+	Bridge        *InspectBridge         `protobuf:"bytes,8,opt,name=bridge,proto3" json:"bridge,omitempty"` // in the first part alone; absent where the agent is older, or can't read it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1024,6 +1025,321 @@ func (x *InspectPart) GetMeters() []byte {
 	return nil
 }
 
+func (x *InspectPart) GetBridge() *InspectBridge {
+	if x != nil {
+		return x.Bridge
+	}
+	return nil
+}
+
+// InspectBridge is what decides about packets of the bridge beside its flows (ovs-vswitchd.conf.db(5)).
+type InspectBridge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FailMode      string                 `protobuf:"bytes,1,opt,name=fail_mode,json=failMode,proto3" json:"fail_mode,omitempty"`
+	OtherConfig   map[string]string      `protobuf:"bytes,2,rep,name=other_config,json=otherConfig,proto3" json:"other_config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Stp           bool                   `protobuf:"varint,3,opt,name=stp,proto3" json:"stp,omitempty"` // spanning trees
+	Rstp          bool                   `protobuf:"varint,4,opt,name=rstp,proto3" json:"rstp,omitempty"`
+	Controllers   []string               `protobuf:"bytes,5,rep,name=controllers,proto3" json:"controllers,omitempty"` // targets
+	Mirrors       []*InspectMirror       `protobuf:"bytes,6,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	Exports       []*InspectExport       `protobuf:"bytes,7,rep,name=exports,proto3" json:"exports,omitempty"`
+	Evicting      []uint32               `protobuf:"varint,8,rep,packed,name=evicting,proto3" json:"evicting,omitempty"` // numbers of tables out of which the switch may throw flows
+	Fragments     string                 `protobuf:"bytes,9,opt,name=fragments,proto3" json:"fragments,omitempty"`       // as "ovs-ofctl get-frags" prints it
+	Tunnels       []*InspectTunnel       `protobuf:"bytes,10,rep,name=tunnels,proto3" json:"tunnels,omitempty"`          // of all bridges of the switch
+	Name          string                 `protobuf:"bytes,11,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectBridge) Reset() {
+	*x = InspectBridge{}
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectBridge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectBridge) ProtoMessage() {}
+
+func (x *InspectBridge) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectBridge.ProtoReflect.Descriptor instead.
+func (*InspectBridge) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InspectBridge) GetFailMode() string {
+	if x != nil {
+		return x.FailMode
+	}
+	return ""
+}
+
+func (x *InspectBridge) GetOtherConfig() map[string]string {
+	if x != nil {
+		return x.OtherConfig
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetStp() bool {
+	if x != nil {
+		return x.Stp
+	}
+	return false
+}
+
+func (x *InspectBridge) GetRstp() bool {
+	if x != nil {
+		return x.Rstp
+	}
+	return false
+}
+
+func (x *InspectBridge) GetControllers() []string {
+	if x != nil {
+		return x.Controllers
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetMirrors() []*InspectMirror {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetExports() []*InspectExport {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetEvicting() []uint32 {
+	if x != nil {
+		return x.Evicting
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetFragments() string {
+	if x != nil {
+		return x.Fragments
+	}
+	return ""
+}
+
+func (x *InspectBridge) GetTunnels() []*InspectTunnel {
+	if x != nil {
+		return x.Tunnels
+	}
+	return nil
+}
+
+func (x *InspectBridge) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// InspectMirror copies packets of the bridge.
+type InspectMirror struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	All           bool                   `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`      // packets of all ports
+	Ports         uint32                 `protobuf:"varint,3,opt,name=ports,proto3" json:"ports,omitempty"`  // how many ports' packets, otherwise
+	Output        string                 `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"` // the port or VLAN that gets the copies; empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectMirror) Reset() {
+	*x = InspectMirror{}
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectMirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectMirror) ProtoMessage() {}
+
+func (x *InspectMirror) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectMirror.ProtoReflect.Descriptor instead.
+func (*InspectMirror) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *InspectMirror) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InspectMirror) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *InspectMirror) GetPorts() uint32 {
+	if x != nil {
+		return x.Ports
+	}
+	return 0
+}
+
+func (x *InspectMirror) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+// InspectExport tells others what the bridge forwards.
+type InspectExport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "netflow", "sflow" or "ipfix"
+	Targets       []string               `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectExport) Reset() {
+	*x = InspectExport{}
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectExport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectExport) ProtoMessage() {}
+
+func (x *InspectExport) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectExport.ProtoReflect.Descriptor instead.
+func (*InspectExport) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *InspectExport) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *InspectExport) GetTargets() []string {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+// InspectTunnel is an interface of a tunnel type.
+type InspectTunnel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Options       map[string]string      `protobuf:"bytes,3,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InspectTunnel) Reset() {
+	*x = InspectTunnel{}
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InspectTunnel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InspectTunnel) ProtoMessage() {}
+
+func (x *InspectTunnel) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InspectTunnel.ProtoReflect.Descriptor instead.
+func (*InspectTunnel) Descriptor() ([]byte, []int) {
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *InspectTunnel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InspectTunnel) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *InspectTunnel) GetOptions() map[string]string {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
 type InspectState struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	PlanRevision     uint64                 `protobuf:"varint,1,opt,name=plan_revision,json=planRevision,proto3" json:"plan_revision,omitempty"`             // that the node works on
@@ -1047,7 +1363,7 @@ type InspectState struct {
 
 func (x *InspectState) Reset() {
 	*x = InspectState{}
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1375,7 @@ func (x *InspectState) String() string {
 func (*InspectState) ProtoMessage() {}
 
 func (x *InspectState) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[14]
+	mi := &file_weft_v1_observe_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1388,7 @@ func (x *InspectState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectState.ProtoReflect.Descriptor instead.
 func (*InspectState) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{14}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InspectState) GetPlanRevision() uint64 {
@@ -1185,7 +1501,7 @@ type InspectPort struct {
 
 func (x *InspectPort) Reset() {
 	*x = InspectPort{}
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1513,7 @@ func (x *InspectPort) String() string {
 func (*InspectPort) ProtoMessage() {}
 
 func (x *InspectPort) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[15]
+	mi := &file_weft_v1_observe_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1526,7 @@ func (x *InspectPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectPort.ProtoReflect.Descriptor instead.
 func (*InspectPort) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{15}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *InspectPort) GetOfport() uint32 {
@@ -1244,7 +1560,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	mi := &file_weft_v1_observe_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1572,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[16]
+	mi := &file_weft_v1_observe_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1585,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{16}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TraceRequest) GetNode() string {
@@ -1298,7 +1614,7 @@ type TraceResponse struct {
 
 func (x *TraceResponse) Reset() {
 	*x = TraceResponse{}
-	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	mi := &file_weft_v1_observe_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1626,7 @@ func (x *TraceResponse) String() string {
 func (*TraceResponse) ProtoMessage() {}
 
 func (x *TraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[17]
+	mi := &file_weft_v1_observe_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1639,7 @@ func (x *TraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
 func (*TraceResponse) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{17}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TraceResponse) GetNode() string {
@@ -1363,7 +1679,7 @@ type TraceQuestion struct {
 
 func (x *TraceQuestion) Reset() {
 	*x = TraceQuestion{}
-	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	mi := &file_weft_v1_observe_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1691,7 @@ func (x *TraceQuestion) String() string {
 func (*TraceQuestion) ProtoMessage() {}
 
 func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[18]
+	mi := &file_weft_v1_observe_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1704,7 @@ func (x *TraceQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceQuestion.ProtoReflect.Descriptor instead.
 func (*TraceQuestion) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{18}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TraceQuestion) GetPackets() []*TracePacket {
@@ -1409,7 +1725,7 @@ type TracePacket struct {
 
 func (x *TracePacket) Reset() {
 	*x = TracePacket{}
-	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	mi := &file_weft_v1_observe_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1737,7 @@ func (x *TracePacket) String() string {
 func (*TracePacket) ProtoMessage() {}
 
 func (x *TracePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[19]
+	mi := &file_weft_v1_observe_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1750,7 @@ func (x *TracePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracePacket.ProtoReflect.Descriptor instead.
 func (*TracePacket) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{19}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TracePacket) GetPacket() string {
@@ -1461,7 +1777,7 @@ type TracePart struct {
 
 func (x *TracePart) Reset() {
 	*x = TracePart{}
-	mi := &file_weft_v1_observe_proto_msgTypes[20]
+	mi := &file_weft_v1_observe_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1789,7 @@ func (x *TracePart) String() string {
 func (*TracePart) ProtoMessage() {}
 
 func (x *TracePart) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_v1_observe_proto_msgTypes[20]
+	mi := &file_weft_v1_observe_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1802,7 @@ func (x *TracePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracePart.ProtoReflect.Descriptor instead.
 func (*TracePart) Descriptor() ([]byte, []int) {
-	return file_weft_v1_observe_proto_rawDescGZIP(), []int{20}
+	return file_weft_v1_observe_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TracePart) GetIndex() uint32 {
@@ -1566,14 +1882,46 @@ const file_weft_v1_observe_proto_rawDesc = "" +
 	"\tplan_hash\x18\x02 \x01(\fR\bplanHash\x12+\n" +
 	"\x11compiled_revision\x18\x03 \x01(\x04R\x10compiledRevision\x12#\n" +
 	"\rcompiled_hash\x18\x04 \x01(\fR\fcompiledHash\"\x11\n" +
-	"\x0fInspectQuestion\"\xd4\x01\n" +
+	"\x0fInspectQuestion\"\x84\x02\n" +
 	"\vInspectPart\x12+\n" +
 	"\x05state\x18\x01 \x01(\v2\x15.weft.v1.InspectStateR\x05state\x12&\n" +
 	"\x04plan\x18\x02 \x03(\v2\x12.weft.v1.PlanEntryR\x04plan\x12*\n" +
 	"\x05ports\x18\x03 \x03(\v2\x14.weft.v1.InspectPortR\x05ports\x12\x14\n" +
 	"\x05flows\x18\x05 \x01(\fR\x05flows\x12\x16\n" +
 	"\x06groups\x18\x06 \x01(\fR\x06groups\x12\x16\n" +
-	"\x06meters\x18\a \x01(\fR\x06meters\"\xda\x03\n" +
+	"\x06meters\x18\a \x01(\fR\x06meters\x12.\n" +
+	"\x06bridge\x18\b \x01(\v2\x16.weft.v1.InspectBridgeR\x06bridge\"\xe4\x03\n" +
+	"\rInspectBridge\x12\x1b\n" +
+	"\tfail_mode\x18\x01 \x01(\tR\bfailMode\x12J\n" +
+	"\fother_config\x18\x02 \x03(\v2'.weft.v1.InspectBridge.OtherConfigEntryR\votherConfig\x12\x10\n" +
+	"\x03stp\x18\x03 \x01(\bR\x03stp\x12\x12\n" +
+	"\x04rstp\x18\x04 \x01(\bR\x04rstp\x12 \n" +
+	"\vcontrollers\x18\x05 \x03(\tR\vcontrollers\x120\n" +
+	"\amirrors\x18\x06 \x03(\v2\x16.weft.v1.InspectMirrorR\amirrors\x120\n" +
+	"\aexports\x18\a \x03(\v2\x16.weft.v1.InspectExportR\aexports\x12\x1a\n" +
+	"\bevicting\x18\b \x03(\rR\bevicting\x12\x1c\n" +
+	"\tfragments\x18\t \x01(\tR\tfragments\x120\n" +
+	"\atunnels\x18\n" +
+	" \x03(\v2\x16.weft.v1.InspectTunnelR\atunnels\x12\x12\n" +
+	"\x04name\x18\v \x01(\tR\x04name\x1a>\n" +
+	"\x10OtherConfigEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"c\n" +
+	"\rInspectMirror\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x14\n" +
+	"\x05ports\x18\x03 \x01(\rR\x05ports\x12\x16\n" +
+	"\x06output\x18\x04 \x01(\tR\x06output\"=\n" +
+	"\rInspectExport\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\atargets\x18\x02 \x03(\tR\atargets\"\xb2\x01\n" +
+	"\rInspectTunnel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12=\n" +
+	"\aoptions\x18\x03 \x03(\v2#.weft.v1.InspectTunnel.OptionsEntryR\aoptions\x1a:\n" +
+	"\fOptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xda\x03\n" +
 	"\fInspectState\x12#\n" +
 	"\rplan_revision\x18\x01 \x01(\x04R\fplanRevision\x12\x1b\n" +
 	"\tplan_hash\x18\x02 \x01(\fR\bplanHash\x12+\n" +
@@ -1642,7 +1990,7 @@ func file_weft_v1_observe_proto_rawDescGZIP() []byte {
 	return file_weft_v1_observe_proto_rawDescData
 }
 
-var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_weft_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_weft_v1_observe_proto_goTypes = []any{
 	(*Question)(nil),              // 0: weft.v1.Question
 	(*Cancel)(nil),                // 1: weft.v1.Cancel
@@ -1658,82 +2006,94 @@ var file_weft_v1_observe_proto_goTypes = []any{
 	(*InspectExpected)(nil),       // 11: weft.v1.InspectExpected
 	(*InspectQuestion)(nil),       // 12: weft.v1.InspectQuestion
 	(*InspectPart)(nil),           // 13: weft.v1.InspectPart
-	(*InspectState)(nil),          // 14: weft.v1.InspectState
-	(*InspectPort)(nil),           // 15: weft.v1.InspectPort
-	(*TraceRequest)(nil),          // 16: weft.v1.TraceRequest
-	(*TraceResponse)(nil),         // 17: weft.v1.TraceResponse
-	(*TraceQuestion)(nil),         // 18: weft.v1.TraceQuestion
-	(*TracePacket)(nil),           // 19: weft.v1.TracePacket
-	(*TracePart)(nil),             // 20: weft.v1.TracePart
-	nil,                           // 21: weft.v1.InspectPort.ExternalIdsEntry
-	(*HitsQuestion)(nil),          // 22: weft.v1.HitsQuestion
-	(*FlowLogQuestion)(nil),       // 23: weft.v1.FlowLogQuestion
-	(*CutsQuestion)(nil),          // 24: weft.v1.CutsQuestion
-	(*WouldCutQuestion)(nil),      // 25: weft.v1.WouldCutQuestion
-	(*RotateKeyQuestion)(nil),     // 26: weft.v1.RotateKeyQuestion
-	(*HitsPart)(nil),              // 27: weft.v1.HitsPart
-	(*FlowLogPart)(nil),           // 28: weft.v1.FlowLogPart
-	(*CutsPart)(nil),              // 29: weft.v1.CutsPart
-	(*RotateKeyPart)(nil),         // 30: weft.v1.RotateKeyPart
-	(*PlanEntry)(nil),             // 31: weft.v1.PlanEntry
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*HitsRequest)(nil),           // 33: weft.v1.HitsRequest
-	(*FlowLogRequest)(nil),        // 34: weft.v1.FlowLogRequest
-	(*CutsRequest)(nil),           // 35: weft.v1.CutsRequest
-	(*RotateKeysRequest)(nil),     // 36: weft.v1.RotateKeysRequest
-	(*HitsResponse)(nil),          // 37: weft.v1.HitsResponse
-	(*FlowLogResponse)(nil),       // 38: weft.v1.FlowLogResponse
-	(*CutsResponse)(nil),          // 39: weft.v1.CutsResponse
-	(*RotateKeysResponse)(nil),    // 40: weft.v1.RotateKeysResponse
+	(*InspectBridge)(nil),         // 14: weft.v1.InspectBridge
+	(*InspectMirror)(nil),         // 15: weft.v1.InspectMirror
+	(*InspectExport)(nil),         // 16: weft.v1.InspectExport
+	(*InspectTunnel)(nil),         // 17: weft.v1.InspectTunnel
+	(*InspectState)(nil),          // 18: weft.v1.InspectState
+	(*InspectPort)(nil),           // 19: weft.v1.InspectPort
+	(*TraceRequest)(nil),          // 20: weft.v1.TraceRequest
+	(*TraceResponse)(nil),         // 21: weft.v1.TraceResponse
+	(*TraceQuestion)(nil),         // 22: weft.v1.TraceQuestion
+	(*TracePacket)(nil),           // 23: weft.v1.TracePacket
+	(*TracePart)(nil),             // 24: weft.v1.TracePart
+	nil,                           // 25: weft.v1.InspectBridge.OtherConfigEntry
+	nil,                           // 26: weft.v1.InspectTunnel.OptionsEntry
+	nil,                           // 27: weft.v1.InspectPort.ExternalIdsEntry
+	(*HitsQuestion)(nil),          // 28: weft.v1.HitsQuestion
+	(*FlowLogQuestion)(nil),       // 29: weft.v1.FlowLogQuestion
+	(*CutsQuestion)(nil),          // 30: weft.v1.CutsQuestion
+	(*WouldCutQuestion)(nil),      // 31: weft.v1.WouldCutQuestion
+	(*RotateKeyQuestion)(nil),     // 32: weft.v1.RotateKeyQuestion
+	(*HitsPart)(nil),              // 33: weft.v1.HitsPart
+	(*FlowLogPart)(nil),           // 34: weft.v1.FlowLogPart
+	(*CutsPart)(nil),              // 35: weft.v1.CutsPart
+	(*RotateKeyPart)(nil),         // 36: weft.v1.RotateKeyPart
+	(*PlanEntry)(nil),             // 37: weft.v1.PlanEntry
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*HitsRequest)(nil),           // 39: weft.v1.HitsRequest
+	(*FlowLogRequest)(nil),        // 40: weft.v1.FlowLogRequest
+	(*CutsRequest)(nil),           // 41: weft.v1.CutsRequest
+	(*RotateKeysRequest)(nil),     // 42: weft.v1.RotateKeysRequest
+	(*HitsResponse)(nil),          // 43: weft.v1.HitsResponse
+	(*FlowLogResponse)(nil),       // 44: weft.v1.FlowLogResponse
+	(*CutsResponse)(nil),          // 45: weft.v1.CutsResponse
+	(*RotateKeysResponse)(nil),    // 46: weft.v1.RotateKeysResponse
 }
 var file_weft_v1_observe_proto_depIdxs = []int32{
 	1,  // 0: weft.v1.Question.cancel:type_name -> weft.v1.Cancel
 	12, // 1: weft.v1.Question.inspect:type_name -> weft.v1.InspectQuestion
-	18, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
-	22, // 3: weft.v1.Question.hits:type_name -> weft.v1.HitsQuestion
-	23, // 4: weft.v1.Question.flow_log:type_name -> weft.v1.FlowLogQuestion
-	24, // 5: weft.v1.Question.cuts:type_name -> weft.v1.CutsQuestion
-	25, // 6: weft.v1.Question.would_cut:type_name -> weft.v1.WouldCutQuestion
-	26, // 7: weft.v1.Question.rotate_key:type_name -> weft.v1.RotateKeyQuestion
+	22, // 2: weft.v1.Question.trace:type_name -> weft.v1.TraceQuestion
+	28, // 3: weft.v1.Question.hits:type_name -> weft.v1.HitsQuestion
+	29, // 4: weft.v1.Question.flow_log:type_name -> weft.v1.FlowLogQuestion
+	30, // 5: weft.v1.Question.cuts:type_name -> weft.v1.CutsQuestion
+	31, // 6: weft.v1.Question.would_cut:type_name -> weft.v1.WouldCutQuestion
+	32, // 7: weft.v1.Question.rotate_key:type_name -> weft.v1.RotateKeyQuestion
 	13, // 8: weft.v1.AnswerRequest.inspect:type_name -> weft.v1.InspectPart
-	20, // 9: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
-	27, // 10: weft.v1.AnswerRequest.hits:type_name -> weft.v1.HitsPart
-	28, // 11: weft.v1.AnswerRequest.flow_log:type_name -> weft.v1.FlowLogPart
-	29, // 12: weft.v1.AnswerRequest.cuts:type_name -> weft.v1.CutsPart
-	30, // 13: weft.v1.AnswerRequest.rotate_key:type_name -> weft.v1.RotateKeyPart
+	24, // 9: weft.v1.AnswerRequest.trace:type_name -> weft.v1.TracePart
+	33, // 10: weft.v1.AnswerRequest.hits:type_name -> weft.v1.HitsPart
+	34, // 11: weft.v1.AnswerRequest.flow_log:type_name -> weft.v1.FlowLogPart
+	35, // 12: weft.v1.AnswerRequest.cuts:type_name -> weft.v1.CutsPart
+	36, // 13: weft.v1.AnswerRequest.rotate_key:type_name -> weft.v1.RotateKeyPart
 	0,  // 14: weft.v1.RelayRequest.question:type_name -> weft.v1.Question
 	3,  // 15: weft.v1.RelayResponse.part:type_name -> weft.v1.AnswerRequest
 	13, // 16: weft.v1.InspectResponse.part:type_name -> weft.v1.InspectPart
 	11, // 17: weft.v1.InspectResponse.expected:type_name -> weft.v1.InspectExpected
-	14, // 18: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
-	31, // 19: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
-	15, // 20: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
-	32, // 21: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
-	21, // 22: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
-	19, // 23: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
-	20, // 24: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
-	19, // 25: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
-	9,  // 26: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
-	16, // 27: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
-	33, // 28: weft.v1.ObserveService.Hits:input_type -> weft.v1.HitsRequest
-	34, // 29: weft.v1.ObserveService.FlowLog:input_type -> weft.v1.FlowLogRequest
-	35, // 30: weft.v1.ObserveService.Cuts:input_type -> weft.v1.CutsRequest
-	36, // 31: weft.v1.ObserveService.RotateKeys:input_type -> weft.v1.RotateKeysRequest
-	5,  // 32: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
-	7,  // 33: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
-	10, // 34: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
-	17, // 35: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
-	37, // 36: weft.v1.ObserveService.Hits:output_type -> weft.v1.HitsResponse
-	38, // 37: weft.v1.ObserveService.FlowLog:output_type -> weft.v1.FlowLogResponse
-	39, // 38: weft.v1.ObserveService.Cuts:output_type -> weft.v1.CutsResponse
-	40, // 39: weft.v1.ObserveService.RotateKeys:output_type -> weft.v1.RotateKeysResponse
-	6,  // 40: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
-	8,  // 41: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
-	34, // [34:42] is the sub-list for method output_type
-	26, // [26:34] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	18, // 18: weft.v1.InspectPart.state:type_name -> weft.v1.InspectState
+	37, // 19: weft.v1.InspectPart.plan:type_name -> weft.v1.PlanEntry
+	19, // 20: weft.v1.InspectPart.ports:type_name -> weft.v1.InspectPort
+	14, // 21: weft.v1.InspectPart.bridge:type_name -> weft.v1.InspectBridge
+	25, // 22: weft.v1.InspectBridge.other_config:type_name -> weft.v1.InspectBridge.OtherConfigEntry
+	15, // 23: weft.v1.InspectBridge.mirrors:type_name -> weft.v1.InspectMirror
+	16, // 24: weft.v1.InspectBridge.exports:type_name -> weft.v1.InspectExport
+	17, // 25: weft.v1.InspectBridge.tunnels:type_name -> weft.v1.InspectTunnel
+	26, // 26: weft.v1.InspectTunnel.options:type_name -> weft.v1.InspectTunnel.OptionsEntry
+	38, // 27: weft.v1.InspectState.read_at:type_name -> google.protobuf.Timestamp
+	27, // 28: weft.v1.InspectPort.external_ids:type_name -> weft.v1.InspectPort.ExternalIdsEntry
+	23, // 29: weft.v1.TraceRequest.packets:type_name -> weft.v1.TracePacket
+	24, // 30: weft.v1.TraceResponse.part:type_name -> weft.v1.TracePart
+	23, // 31: weft.v1.TraceQuestion.packets:type_name -> weft.v1.TracePacket
+	9,  // 32: weft.v1.ObserveService.Inspect:input_type -> weft.v1.InspectRequest
+	20, // 33: weft.v1.ObserveService.Trace:input_type -> weft.v1.TraceRequest
+	39, // 34: weft.v1.ObserveService.Hits:input_type -> weft.v1.HitsRequest
+	40, // 35: weft.v1.ObserveService.FlowLog:input_type -> weft.v1.FlowLogRequest
+	41, // 36: weft.v1.ObserveService.Cuts:input_type -> weft.v1.CutsRequest
+	42, // 37: weft.v1.ObserveService.RotateKeys:input_type -> weft.v1.RotateKeysRequest
+	5,  // 38: weft.v1.PeerService.Holds:input_type -> weft.v1.HoldsRequest
+	7,  // 39: weft.v1.PeerService.Relay:input_type -> weft.v1.RelayRequest
+	10, // 40: weft.v1.ObserveService.Inspect:output_type -> weft.v1.InspectResponse
+	21, // 41: weft.v1.ObserveService.Trace:output_type -> weft.v1.TraceResponse
+	43, // 42: weft.v1.ObserveService.Hits:output_type -> weft.v1.HitsResponse
+	44, // 43: weft.v1.ObserveService.FlowLog:output_type -> weft.v1.FlowLogResponse
+	45, // 44: weft.v1.ObserveService.Cuts:output_type -> weft.v1.CutsResponse
+	46, // 45: weft.v1.ObserveService.RotateKeys:output_type -> weft.v1.RotateKeysResponse
+	6,  // 46: weft.v1.PeerService.Holds:output_type -> weft.v1.HoldsResponse
+	8,  // 47: weft.v1.PeerService.Relay:output_type -> weft.v1.RelayResponse
+	40, // [40:48] is the sub-list for method output_type
+	32, // [32:40] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_weft_v1_observe_proto_init() }
@@ -1768,7 +2128,7 @@ func file_weft_v1_observe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_v1_observe_proto_rawDesc), len(file_weft_v1_observe_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
