@@ -54,7 +54,9 @@ type Config struct {
 	BehindNAT     bool
 	// KeyLifetime is how old a WireGuard key gets; 0 keeps it until somebody asks for another.
 	KeyLifetime time.Duration
-	Logger      *slog.Logger
+	// Expires tells when the node's certificate expires, zero without one; nil where there is none.
+	Expires func() time.Time
+	Logger  *slog.Logger
 }
 
 // Database is Open vSwitch's database; ovs.DB is one.

@@ -24,6 +24,8 @@ type Measurements struct {
 	Problems int
 	// Controller says that there is a plan stream, Switch that there is an OpenFlow connection.
 	Controller, Switch bool
+	// Expires is when the node's certificate does; zero before there is one.
+	Expires time.Time
 
 	// Plan is the revision of the plan that the node has, and Enforced the one that a barrier has confirmed; 0: none.
 	// PlanConfirmed is when a controller said last that it is the newest.
@@ -80,6 +82,9 @@ func (a *Agent) Measure(ctx context.Context) (Measurements, error) {
 		return m, err
 	}
 	m.Node, m.Version = a.cfg.Node, a.cfg.Version
+	if a.cfg.Expires != nil {
+		m.Expires = a.cfg.Expires()
+	}
 	a.measureWay(&m, want)
 	return m, nil
 }

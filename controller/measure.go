@@ -24,6 +24,8 @@ type Measurements struct {
 	Compiles, ChangedPlans uint64
 	Compiling              time.Duration
 
+	// CAExpires is when the fabric's certificate authority does.
+	CAExpires time.Time
 	// Contact says that etcd answers, and Answered when a majority of it did so last.
 	Contact  bool
 	Answered time.Time
@@ -36,6 +38,6 @@ func measure(c api.Config) Measurements {
 		Name: c.Store.Self.Name, Version: c.Version, Revision: view.Revision, Planned: work.Revision, Objects: view.Intent.Len(),
 		Nodes: c.CountNodes(), FailedLinks: len(view.Failed), Streams: work.Readers, Changes: c.Changes.Counts(),
 		Compiles: work.Steps, ChangedPlans: work.Changed, Compiling: work.Took,
-		Contact: lost == nil, Answered: c.Store.Answered(),
+		CAExpires: c.CA.Certificate.NotAfter, Contact: lost == nil, Answered: c.Store.Answered(),
 	}
 }

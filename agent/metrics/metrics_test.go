@@ -19,7 +19,7 @@ var noon = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 func whole() agent.Measurements {
 	return agent.Measurements{
 		Node: "n1", Version: "v1.2.3", Datapath: "netdev", OVS: "3.1.0", Ready: true, Problems: 2, Controller: true, Switch: true,
-		Plan: 41, Enforced: 40, PlanConfirmed: noon, Ports: 7, Flows: 210, Refused: 1, ClosedNetworks: 1, Compared: noon.Add(-1500 * time.Millisecond),
+		Plan: 41, Enforced: 40, PlanConfirmed: noon, Expires: noon.Add(240 * time.Hour), Ports: 7, Flows: 210, Refused: 1, ClosedNetworks: 1, Compared: noon.Add(-1500 * time.Millisecond),
 		Dropped: map[string]uint64{"policy-deny": 12, "spoof-mac": 0}, Drifted: 5, Repaired: 4, ForeignFlows: 3, Relayed: 1,
 		WireGuard: &agent.MeasuredWireGuard{Implementation: overlay.Embedded, KeySince: noon.Add(-time.Hour), Counters: &wireguard.Counters{Relayed: 9, Expired: 1, Full: 2, Foreign: 3}},
 		Tunnels: []agent.MeasuredTunnel{

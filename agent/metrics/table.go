@@ -39,6 +39,12 @@ func node() scrape.Table[agent.Measurements] {
 					put(scrape.Time(m.PlanConfirmed))
 				}
 			}},
+		{Name: "weft_agent_certificate_expiry_timestamp_seconds", Help: "When the node's certificate expires. It is renewed long before, unless no controller can be reached.", Kind: scrape.Gauge,
+			Values: func(m measured, put scrape.Put) {
+				if !m.Expires.IsZero() {
+					put(scrape.Time(m.Expires))
+				}
+			}},
 		gauge("weft_agent_ports", "Attached workloads' interfaces.", func(m measured) float64 { return float64(m.Ports) }),
 		gauge("weft_agent_flows", "Flows that the switch has confirmed.", func(m measured) float64 { return float64(m.Flows) }),
 		gauge("weft_agent_refused_flows", "Flows that the switch refuses.", func(m measured) float64 { return float64(m.Refused) }),

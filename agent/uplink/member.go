@@ -202,7 +202,7 @@ func (m Member) connect(u *Uplink, c *apiclient.Credentials) error {
 		}
 		servers = append(servers, &connection{s, client.Node, client.Close})
 	}
-	u.set(servers)
+	u.set(servers, c.Certificate.NotAfter)
 	return nil
 }
 

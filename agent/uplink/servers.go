@@ -27,18 +27,26 @@ type connection struct {
 	close  func() // of the connections that no call uses
 }
 
-// set replaces the connections, and closes the old ones as soon as no call uses them.
-func (u *Uplink) set(servers []*connection) {
+// set replaces the connections, which are made with a certificate that expires, and closes the old ones as soon as no call uses
+// them.
+func (u *Uplink) set(servers []*connection, expires time.Time) {
 	u.mu.Lock()
 	old := u.servers
 	if len(old) == 0 {
 		close(u.joined)
 	}
-	u.servers, u.absent = servers, ""
+	u.servers, u.absent, u.expires = servers, "", expires
 	u.mu.Unlock()
 	for _, c := range old {
 		c.close()
 	}
+}
+
+// Expires returns when the node's certificate does; zero before there is one.
+func (u *Uplink) Expires() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.expires
 }
 
 // setAbsent says why there are no connections yet.

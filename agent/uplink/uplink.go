@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -26,6 +27,7 @@ type Uplink struct {
 	streaming bool          // current has the plan stream
 	absent    string        // why there are no servers
 	joined    chan struct{} // closed once there are
+	expires   time.Time     // the certificate
 }
 
 // New returns an uplink of a node that has not joined yet; Member.Run makes it live.

@@ -274,9 +274,15 @@ func TestJoinsWhereItCan(t *testing.T) {
 	u := uplink.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
+	if !u.Expires().IsZero() {
+		t.Errorf("a certificate before joining, until %v", u.Expires())
+	}
 	go func() { ended <- m.Run(ctx, u) }()
 	if err := u.Register(t.Context(), &weftv1.RegisterRequest{}); err != nil {
 		t.Error(err)
+	}
+	if left := time.Until(u.Expires()); left < time.Hour || left > 365*24*time.Hour {
+		t.Errorf("the certificate expires in %v", left)
 	}
 	cancel()
 	if err := <-ended; err != nil {

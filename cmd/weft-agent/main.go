@@ -172,7 +172,7 @@ func run(ctx context.Context, s settings) error {
 		Node: member.Node, VTEP: s.vtep, Labels: s.labels, Version: version.Version, Datapath: s.datapath,
 		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
 		Dial:   func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
-		Switch: dialer, Settings: db.Settings, Resync: s.resync,
+		Switch: dialer, Settings: db.Settings, Resync: s.resync, Expires: controller.Expires,
 		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
 		Clients: remote, ClientEndpoint: s.clientEndpoint, Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT, KeyLifetime: s.keyLifetime,
 	})

@@ -15,7 +15,7 @@ func TestText(t *testing.T) {
 		Name: "c1", Version: "v1.2.3", Revision: 41, Planned: 40, Objects: 12,
 		Nodes:       api.NodeCounts{Connected: 5, Disconnected: 1, Drained: 2, Behind: 3, Relayed: 4},
 		FailedLinks: 1, Streams: 6, Changes: api.ChangeCounts{Made: 7, Refused: 8, Failed: 9},
-		Compiles: 40, ChangedPlans: 120, Compiling: 1500 * time.Millisecond, Contact: true, Answered: time.Unix(1000, 0),
+		Compiles: 40, ChangedPlans: 120, Compiling: 1500 * time.Millisecond, CAExpires: time.Unix(2000, 0), Contact: true, Answered: time.Unix(1000, 0),
 	}
 	scrapetest.Golden(t, metrics.Table(), "testdata/whole.prom", scrapetest.Text(t, metrics.Table(), m))
 }

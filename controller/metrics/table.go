@@ -37,6 +37,7 @@ func Table() scrape.Table[controller.Measurements] {
 		counter("weft_controller_compiles_total", "Changes of the store that this controller has compiled to plans.", func(m measured) float64 { return float64(m.Compiles) }),
 		counter("weft_controller_compile_seconds_total", "Time spent on compiling changes of the store to plans.", func(m measured) float64 { return m.Compiling.Seconds() }),
 		counter("weft_controller_changed_plans_total", "Nodes' plans that came out different, summed over all compiles.", func(m measured) float64 { return float64(m.ChangedPlans) }),
+		gauge("weft_controller_ca_expiry_timestamp_seconds", "When the certificate of the fabric's certificate authority expires.", func(m measured) float64 { return scrape.Time(m.CAExpires) }),
 		gauge("weft_controller_etcd_connected", "Whether etcd answers this controller. Without it for 6 s the controller sends its nodes away.", func(m measured) float64 { return scrape.Bool(m.Contact) }),
 		gauge("weft_controller_etcd_answered_timestamp_seconds", "When a majority of etcd answered last; it is asked every second.", func(m measured) float64 { return scrape.Time(m.Answered) }),
 	}
