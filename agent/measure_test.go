@@ -83,10 +83,10 @@ func (fakeWay) Apply(context.Context, overlay.Want) error { return nil }
 func (fakeWay) PublicKeys() (current, next fabric.PublicKey) {
 	return fabric.PublicKey{1}, fabric.PublicKey{}
 }
-func (fakeWay) Announce() error                            { return nil }
-func (fakeWay) Switch() error                              { return nil }
-func (fakeWay) SetTargets(netip.Addr, int, []paths.Target) {}
-func (fakeWay) Changed() <-chan struct{}                   { return nil }
+func (fakeWay) Announce() error                       { return nil }
+func (fakeWay) Switch() error                         { return nil }
+func (fakeWay) SetTargets(netip.Addr, []paths.Target) {}
+func (fakeWay) Changed() <-chan struct{}              { return nil }
 func (fakeWay) Paths() []paths.Measured {
 	return []paths.Measured{
 		{Target: paths.Target{Name: "n2"}, Path: paths.Path{Up: true, Measured: true, Judged: 100, Missed: 1, RTT: time.Millisecond, MTU: 1420}},

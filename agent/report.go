@@ -72,6 +72,7 @@ func (a *Agent) sendReport(ctx context.Context, last sent, due bool) (sent, erro
 		return sent{}, err
 	}
 	now.report.Wireguard = a.wireguardReport(tunnels)
+	now.report.Problems = append(now.report.Problems, tunnelProblems(now.report.Wireguard)...)
 	now.report.Clients = a.clientReport()
 	request := &weftv1.ReportRequest{EnforcedRevision: now.revision, Report: now.report}
 	if last.report != nil && proto.Equal(last.report, now.report) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -27,9 +28,9 @@ type Overlay interface {
 
 // Paths measures the ways to other nodes; paths.Prober is one.
 type Paths interface {
-	SetTargets(local netip.Addr, mtu int, targets []paths.Target)
+	SetTargets(local netip.Addr, targets []paths.Target)
 	Paths() []paths.Measured
-	// Changed yields a value after a path went up or down.
+	// Changed yields a value after a path went up or down, or is known to carry another size than before.
 	Changed() <-chan struct{}
 }
 
@@ -160,7 +161,7 @@ func (a *Agent) makeWay(ctx context.Context) error {
 	defer cancel()
 	problem := a.cfg.Overlay.Apply(applyCtx, now.want)
 	if problem == nil && a.cfg.Paths != nil {
-		a.cfg.Paths.SetTargets(now.want.Link.Probe, now.want.Link.MTU, now.want.Targets())
+		a.cfg.Paths.SetTargets(now.want.Link.Probe, now.want.Targets())
 	}
 	err = a.do(ctx, func(s *state) {
 		s.way.tried = true
@@ -192,17 +193,34 @@ func (a *Agent) makeWay(ctx context.Context) error {
 	return err
 }
 
-// pathLoop reports at once when a path went up or down.
+// pathLoop reports at once when a path changes, and logs when one carries less than planned, or no longer does.
 func (a *Agent) pathLoop(ctx context.Context) {
 	if a.cfg.Paths == nil {
 		return
 	}
+	logged := map[fabric.NodeName]int{} // what paths were found to carry
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.cfg.Paths.Changed():
 			a.wantReport()
+			a.logNarrow(logged)
+		}
+	}
+}
+
+// logNarrow logs what has changed since logged, and notes it there.
+func (a *Agent) logNarrow(logged map[fabric.NodeName]int) {
+	for _, p := range a.cfg.Paths.Paths() {
+		was, known := logged[p.Name]
+		switch {
+		case p.Narrow && (!known || was != p.Path.MTU):
+			a.cfg.Logger.Warn("a tunnel carries less than the fabric's underlayMTU promises", "to", p.Name, "mtu", p.Path.MTU, "planned", p.Target.MTU)
+			logged[p.Name] = p.Path.MTU
+		case !p.Narrow && known:
+			a.cfg.Logger.Info("a tunnel carries again what is planned", "to", p.Name, "mtu", p.Target.MTU)
+			delete(logged, p.Name)
 		}
 	}
 }
@@ -230,10 +248,10 @@ func (a *Agent) wireguardReport(want overlay.Want) *weftv1.WireGuardReport {
 		return nil // it is among the problems, as the reason why the way can't be made
 	}
 	r := &weftv1.WireGuardReport{Implementation: status.Implementation, Key: status.Key[:], KeySince: timestamppb.New(status.KeySince)}
-	measured := map[fabric.NodeName]paths.Path{}
+	measured := map[fabric.NodeName]paths.Measured{}
 	if a.cfg.Paths != nil {
 		for _, m := range a.cfg.Paths.Paths() {
-			measured[m.Name] = m.Path
+			measured[m.Name] = m
 		}
 	}
 	for _, t := range status.Tunnels {
@@ -245,7 +263,8 @@ func (a *Agent) wireguardReport(want overlay.Want) *weftv1.WireGuardReport {
 			h.Handshake = timestamppb.New(t.Handshake)
 		}
 		if p, ok := measured[t.Name]; ok {
-			h.Sent, h.Lost, h.RttMicros, h.Mtu = uint32(p.Sent), uint32(p.Lost), uint32(p.RTT.Microseconds()), uint32(p.MTU)
+			h.Sent, h.Lost, h.RttMicros, h.Mtu = uint32(p.Sent), uint32(p.Lost), uint32(p.RTT.Microseconds()), uint32(p.Path.MTU)
+			h.PlannedMtu, h.Narrow = uint32(p.Target.MTU), p.Narrow
 			switch {
 			case !p.Up:
 				h.State = weftv1.TunnelHealth_STATE_DOWN
@@ -259,4 +278,22 @@ func (a *Agent) wireguardReport(want overlay.Want) *weftv1.WireGuardReport {
 		r.Tunnels = append(r.Tunnels, h)
 	}
 	return r
+}
+
+// tunnelProblems says which tunnels carry less than planned, for people.
+func tunnelProblems(r *weftv1.WireGuardReport) []string {
+	var out []string
+	for _, t := range r.GetTunnels() {
+		if t.Narrow {
+			out = append(out, fmt.Sprintf("the tunnel to %s carries %s, but %d are planned: the underlay carries less than the Fabric's underlayMTU", t.Node, bytesOrLess(t.Mtu), t.PlannedMtu))
+		}
+	}
+	return out
+}
+
+func bytesOrLess(mtu uint32) string {
+	if mtu == 0 {
+		return "hardly any packet"
+	}
+	return fmt.Sprintf("packets of %d bytes", mtu)
 }

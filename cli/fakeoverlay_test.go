@@ -18,13 +18,14 @@ func (f *fakeController) Overlay(_ context.Context, req *connect.Request[weftv1.
 	key[0] = 1
 	up := &weftv1.TunnelHealth{
 		Node: "n2", State: weftv1.TunnelHealth_STATE_UP, Since: timestamppb.New(fakeNow.Add(-time.Hour)), Sent: 200, Lost: 1,
-		RttMicros: 312, Mtu: 1500, Handshake: timestamppb.New(fakeNow.Add(-time.Minute)),
+		RttMicros: 312, Mtu: 1440, PlannedMtu: 1440, Handshake: timestamppb.New(fakeNow.Add(-time.Minute)),
 	}
+	narrow := &weftv1.TunnelHealth{Node: "n1", State: weftv1.TunnelHealth_STATE_UP, Sent: 200, RttMicros: 300, Mtu: 1390, PlannedMtu: 1440, Narrow: true}
 	res := &weftv1.OverlayResponse{
 		Revision: f.revision, Type: "hub", Encrypted: true, Vteps: "100.92.0.0/16",
 		Nodes: []*weftv1.OverlayNode{
 			{Name: "n1", Vtep: "100.92.0.1", Underlay: "192.0.2.1", Key: key, Relay: true, Tunnels: []*weftv1.OverlayTunnel{{Node: "n2", Health: up}, {Node: "n4", Failed: true, Health: &weftv1.TunnelHealth{Node: "n4", State: weftv1.TunnelHealth_STATE_DOWN, Sent: 200, Lost: 200}}}},
-			{Name: "n2", Vtep: "100.92.0.2", Underlay: "192.0.2.2", Key: key, Nat: true, Rotating: true, Tunnels: []*weftv1.OverlayTunnel{{Node: "n1"}}, Hops: []*weftv1.OverlayHop{{Node: "n4", Via: "n1"}, {Node: "n5", Via: "n1"}}},
+			{Name: "n2", Vtep: "100.92.0.2", Underlay: "192.0.2.2", Key: key, Nat: true, Rotating: true, Tunnels: []*weftv1.OverlayTunnel{{Node: "n1", Health: narrow}}, Hops: []*weftv1.OverlayHop{{Node: "n4", Via: "n1"}, {Node: "n5", Via: "n1"}}},
 			{Name: "n3", Vtep: "192.0.2.3", Underlay: "192.0.2.3"},
 		},
 		Problems: []string{"spec.overlay.hub leaves n1 and n4 without a way: there is no hub that both can reach"},

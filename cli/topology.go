@@ -169,8 +169,9 @@ func (a *app) topologyHealthCommand() *cobra.Command {
 		Use:   "health [NODE...]",
 		Short: "Show what the nodes measure of their tunnels",
 		Long: `Show each tunnel as its end measures it: whether it is up, the share of probes that were lost in the last minute, the
-round trip, the largest packet that gets through, and the last handshake. Traffic avoids a tunnel that failed, where
-there is a relay, until both ends have called it up for a while.`,
+round trip, the largest packet that gets through, and the last handshake. A tunnel that carries less than planned is marked
+with "!" and both sizes. Traffic avoids a tunnel that failed, where there is a relay, until both ends have called it up for a
+while.`,
 		Example: `  weft topology health
   weft topology health n1
   weft topology health -o json | jq '.nodes[].tunnels[] | select(.failed)'`,
@@ -187,7 +188,7 @@ func (a *app) writeHealth(res *weftv1.OverlayResponse) error {
 		for _, t := range n.GetTunnels() {
 			h := t.GetHealth()
 			g.Add(output.C(n.GetName()), output.C(t.GetNode()), healthCell(t), output.C(a.ago(h.GetSince().AsTime())),
-				output.C(lost(h)), output.C(roundTrip(h)), output.C(orEmpty(h.GetMtu())), output.C(a.ago(h.GetHandshake().AsTime())))
+				output.C(lost(h)), output.C(roundTrip(h)), mtuCell(h), output.C(a.ago(h.GetHandshake().AsTime())))
 		}
 	}
 	return g.Write(a.Stdout, a.stdoutStyle())
@@ -227,6 +228,14 @@ func roundTrip(h *weftv1.TunnelHealth) string {
 		return ""
 	}
 	return fmt.Sprintf("%.1f ms", float64(h.GetRttMicros())/1000)
+}
+
+// mtuCell shows what gets through a tunnel, and what should where that is more.
+func mtuCell(h *weftv1.TunnelHealth) output.Cell {
+	if h.GetNarrow() {
+		return output.Cell{Text: fmt.Sprintf("!%d of %d", h.GetMtu(), h.GetPlannedMtu()), Colour: output.Bad}
+	}
+	return output.C(orEmpty(h.GetMtu()))
 }
 
 func orEmpty(n uint32) string {
@@ -301,7 +310,7 @@ func (a *app) topologyValidateCommand() *cobra.Command {
 		Use:   "validate",
 		Short: "Say whether the overlay joins all nodes that are registered",
 		Long: `Check the overlay that the Fabric declares against the nodes that are registered now: hubs that are gone, zones without a
-gateway, nodes without a zone, a key or a way to others. "weft apply" checks the same when the overlay is declared; nodes
+gateway, nodes without a zone, a key or a way to others, and tunnels that carry less than the Fabric's underlayMTU promises. "weft apply" checks the same when the overlay is declared; nodes
 that come and go later can break it.`,
 		Example: `  weft topology validate`,
 		Args:    cobra.NoArgs,

@@ -81,7 +81,7 @@ func (w Want) Targets() []paths.Target {
 	var out []paths.Target
 	for _, t := range w.Tunnels {
 		if t.Probe.IsValid() {
-			out = append(out, paths.Target{Name: t.Name, Address: t.Probe})
+			out = append(out, paths.Target{Name: t.Name, Address: t.Probe, MTU: w.Link.MTU})
 		}
 	}
 	return out

@@ -15,13 +15,6 @@ const (
 	flapMemory = 5 * time.Minute
 	// window is the number of probes over which losses are counted: about a minute's.
 	window = 200
-	// largeEvery is the number of small probes to a large one, largeTries how many large ones in a row may be lost
-	// before a smaller size is tried.
-	largeEvery = 32
-	largeTries = 3
-	// smallestMTU is what every path must carry (RFC 8200, section 5).
-	smallestMTU = 1280
-	mtuStep     = 20 // of the search for the usable size
 )
 
 // Path is what is known of the way to a target.
@@ -39,8 +32,10 @@ type Path struct {
 	Judged, Missed uint64
 	// RTT is the smoothed round trip (RFC 6298, section 2: SRTT).
 	RTT time.Duration
-	// MTU is the largest packet that is known to pass, in bytes; 0 before the first large probe was answered.
-	MTU int
+	// MTU is the largest packet that is known to pass, in bytes; 0 before the first large probe was answered. Narrow says that
+	// larger ones were tried, again and again, and don't.
+	MTU    int
+	Narrow bool
 	// Falls counts how often the path went down.
 	Falls int
 }
@@ -57,7 +52,7 @@ type Meter struct {
 	needed      int // answers in a row, to be up again
 	fell        time.Time
 
-	full, try, misses, small int // sizes of large probes
+	sizes sizes
 }
 
 type probe struct {
@@ -68,20 +63,22 @@ type probe struct {
 
 // NewMeter returns the meter of a path that should carry packets of mtu bytes.
 func NewMeter(mtu int) *Meter {
-	return &Meter{path: Path{Up: true}, needed: upAfter, full: mtu, try: mtu, small: largeEvery - 2}
+	return &Meter{path: Path{Up: true}, needed: upAfter, sizes: newSizes(mtu)}
 }
 
 // Path returns what is known.
-func (m *Meter) Path() Path { return m.path }
+func (m *Meter) Path() Path {
+	p := m.path
+	p.MTU, p.Narrow = m.sizes.passes, m.sizes.narrow
+	return p
+}
 
 // Size returns how large the next probe should be, in bytes; 0 for a small one.
 func (m *Meter) Size() int {
-	m.small++
-	if m.small < largeEvery || !m.path.Up {
+	if !m.path.Up {
 		return 0
 	}
-	m.small = 0
-	return m.try
+	return m.sizes.size()
 }
 
 // Sent notes a probe.
@@ -89,7 +86,8 @@ func (m *Meter) Sent(sequence uint32, size int, at time.Time) {
 	m.outstanding = append(m.outstanding, probe{sequence, at, size})
 }
 
-// Answered notes an answer. One that comes too late, or twice, counts for nothing.
+// Answered notes an answer, and reports whether the path went up, or is known to carry another size than before. One that
+// comes too late, or twice, counts for nothing.
 func (m *Meter) Answered(sequence uint32, at time.Time) (changed bool) {
 	for i, p := range m.outstanding {
 		if p.sequence != sequence {
@@ -104,7 +102,8 @@ func (m *Meter) Answered(sequence uint32, at time.Time) (changed bool) {
 	return false
 }
 
-// Expire gives up probes that have waited long enough. It reports whether the path went down.
+// Expire gives up probes that have waited long enough. It reports whether the path went down, or is known to carry another
+// size than before.
 func (m *Meter) Expire(at time.Time) (changed bool) {
 	for len(m.outstanding) > 0 && at.Sub(m.outstanding[0].at) > patience {
 		p := m.outstanding[0]
@@ -120,18 +119,12 @@ func (m *Meter) hit(p probe, at time.Time) bool {
 		rtt = m.path.RTT + (rtt-m.path.RTT)/8
 	}
 	m.path.RTT, m.path.Measured = rtt, true
-	if p.size > 0 {
-		m.path.MTU, m.misses = p.size, 0
-		m.try = m.full // after a success, look for more again
-		if p.size < m.full {
-			m.try = min(p.size+mtuStep, m.full)
-		}
-	}
+	changed := p.size > 0 && m.sizes.answered(p.size)
 	m.result(false)
 	m.lost = 0
 	m.answered++
 	if m.path.Up || m.answered < m.needed {
-		return false
+		return changed
 	}
 	m.path.Up, m.path.Since = true, at
 	return true
@@ -139,13 +132,8 @@ func (m *Meter) hit(p probe, at time.Time) bool {
 
 func (m *Meter) miss(p probe, at time.Time) bool {
 	if p.size > 0 {
-		// A lost large probe says nothing of the path, unless it is lost again and again.
-		if m.misses++; m.misses >= largeTries {
-			m.misses, m.path.MTU = 0, 0
-			m.try = max(m.try-mtuStep, smallestMTU)
-			m.small = largeEvery // at once
-		}
-		return false
+		// A lost large probe says nothing of whether the path is up.
+		return m.sizes.missed(p.size)
 	}
 	m.result(true)
 	m.answered = 0
@@ -160,6 +148,7 @@ func (m *Meter) miss(p probe, at time.Time) bool {
 		m.needed = upAfter
 	}
 	m.fell = at
+	m.sizes.forget()
 	m.path.Up, m.path.Since = false, at
 	return true
 }

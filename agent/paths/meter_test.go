@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -121,18 +122,35 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
+// searchTime is what the search for a size takes at most.
+const searchTime = 75 * time.Second
+
+// A path that carries less than it should is found out to the byte within a minute or so, whatever it should carry, and the
+// verdict comes once and stays. Lost large probes don't bring it down. It is found out too when the path changes.
 func TestUsableMTU(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		real := rapid.IntRange(smallestMTU, 1500).Draw(t, "real")
-		w := newWalk(1420)
-		w.carries = func(size int) bool { return size <= real }
-		w.steps(largeEvery * 40)
-		got := w.Path().MTU
-		if want := min(real, 1420); got > want || got < want-mtuStep {
-			t.Fatalf("usable MTU %d, the path carries %d", got, want)
-		}
-		if !w.Path().Up {
-			t.Fatal("lost large probes brought the path down")
+		should := rapid.SampledFrom([]int{1420, 1440, 8890, 65425}).Draw(t, "should")
+		w := newWalk(should)
+		for _, real := range rapid.SliceOfN(rapid.IntRange(smallestSize-5, should+10), 1, 4).Draw(t, "real") {
+			w.carries = func(size int) bool { return size <= real }
+			before := w.changes
+			w.steps(int(searchTime / interval))
+			// What is known already is looked at by turns: a way that grew is noticed after three turns.
+			w.steps(3 * largeEvery)
+			want := min(real, should)
+			if want < smallestSize {
+				want = 0
+			}
+			p := w.Path()
+			if p.MTU != want || p.Narrow != (want < should) {
+				t.Fatalf("usable MTU %d, narrow %v, the path carries %d", p.MTU, p.Narrow, want)
+			}
+			if w.changes > before+1 {
+				t.Fatalf("%d changes", w.changes-before)
+			}
+			if !p.Up {
+				t.Fatal("lost large probes brought the path down")
+			}
 		}
 	})
 }
@@ -156,5 +174,47 @@ func TestCountsSinceTheBeginning(t *testing.T) {
 	}
 	if last.Judged < 5*window-10 || last.Missed < last.Judged/12 || last.Missed > last.Judged/8 {
 		t.Errorf("after %d steps: %+v", 5*window, last)
+	}
+}
+
+// Common lies are found out sooner, and loss alone is none.
+func TestSearchIsShort(t *testing.T) {
+	for _, tt := range []struct {
+		should, real int
+		within       time.Duration
+	}{{1440, 1400, 40 * time.Second}, {8940, 1440, 50 * time.Second}, {8940, 8900, 40 * time.Second}} {
+		w := newWalk(tt.should)
+		w.carries = func(size int) bool { return size <= tt.real }
+		start := w.now
+		for !w.Path().Narrow && w.now.Sub(start) < searchTime {
+			w.step()
+		}
+		if took := w.now.Sub(start); w.Path().MTU != tt.real || took > tt.within {
+			t.Errorf("%d of %d: %d after %v", tt.real, tt.should, w.Path().MTU, took)
+		}
+	}
+	w, r := newWalk(1440), rand.New(rand.NewPCG(1, 1))
+	w.carries = func(int) bool { return r.IntN(10) > 0 }
+	for range 100_000 { // eight hours
+		w.step()
+		if w.Path().Narrow {
+			t.Fatalf("loss of a tenth made the path narrow: %d", w.Path().MTU)
+		}
+	}
+}
+
+// Large probes are rare: one in four during a search, else one in 32.
+func TestRateOfLargeProbes(t *testing.T) {
+	w := newWalk(1440)
+	large := 0
+	w.carries = func(size int) bool {
+		if size > 0 {
+			large++
+		}
+		return size <= 1000
+	}
+	w.steps(4000)
+	if most := int(searchTime/interval)/searchEvery + 4000/largeEvery; large > most {
+		t.Errorf("%d of 4000 probes are large, at most %d should be", large, most)
 	}
 }

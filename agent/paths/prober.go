@@ -32,6 +32,8 @@ const (
 type Target struct {
 	Name    fabric.NodeName
 	Address netip.Addr
+	// MTU is the largest packet that the way should carry, in bytes.
+	MTU int
 }
 
 // Measured is a target with what is known of the way to it.
@@ -46,7 +48,6 @@ type Prober struct {
 
 	mu       sync.Mutex
 	local    netip.Addr
-	mtu      int
 	renewed  chan struct{} // closed when local has changed
 	targets  map[netip.Addr]*target
 	sequence uint32
@@ -62,26 +63,26 @@ func New() *Prober {
 	return &Prober{changed: make(chan struct{}, 1), renewed: make(chan struct{}), targets: map[netip.Addr]*target{}}
 }
 
-// Changed yields a value after one or several paths went up or down.
+// Changed yields a value after one or several paths went up or down, or are known to carry another size than before.
 func (p *Prober) Changed() <-chan struct{} { return p.changed }
 
 // SetTargets says from which address to measure what. Paths that stay keep what is known of them.
-func (p *Prober) SetTargets(local netip.Addr, mtu int, targets []Target) {
+func (p *Prober) SetTargets(local netip.Addr, targets []Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.local != local || p.mtu != mtu {
-		p.local, p.mtu = local, mtu
+	if p.local != local {
+		p.local = local
 		p.targets = map[netip.Addr]*target{}
 		close(p.renewed)
 		p.renewed = make(chan struct{})
 	}
 	next := make(map[netip.Addr]*target, len(targets))
 	for _, t := range targets {
-		if was, ok := p.targets[t.Address]; ok && was.Name == t.Name {
+		if was, ok := p.targets[t.Address]; ok && was.Target == t {
 			next[t.Address] = was
 			continue
 		}
-		next[t.Address] = &target{Target: t, meter: NewMeter(mtu)}
+		next[t.Address] = &target{Target: t, meter: NewMeter(t.MTU)}
 	}
 	p.targets = next
 }

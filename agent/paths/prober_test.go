@@ -46,8 +46,8 @@ func TestProbersMeasureEachOther(t *testing.T) {
 	pa, pb := New(), New()
 	run(t, pa)
 	stop := run(t, pb)
-	pa.SetTargets(a, 1420, []Target{{"b", b}})
-	pb.SetTargets(b, 1420, []Target{{"a", a}})
+	pa.SetTargets(a, []Target{{"b", b, 1420}})
+	pb.SetTargets(b, []Target{{"a", a, 1420}})
 	await(t, pa, "measured", func(p Path) bool { return p.Up && p.Measured && p.RTT > 0 && p.MTU == 1420 })
 	stop()
 	await(t, pa, "down", func(p Path) bool { return !p.Up })
@@ -58,9 +58,9 @@ func TestProbersMeasureEachOther(t *testing.T) {
 	}
 	pb = New()
 	run(t, pb)
-	pb.SetTargets(b, 1420, nil)
+	pb.SetTargets(b, nil)
 	await(t, pa, "up again", func(p Path) bool { return p.Up })
-	pa.SetTargets(a, 1420, nil)
+	pa.SetTargets(a, nil)
 	if paths := pa.Paths(); len(paths) != 0 {
 		t.Errorf("without targets there are %v", paths)
 	}

@@ -50,7 +50,21 @@ func (s *intentService) Overlay(ctx context.Context, req *connect.Request[weftv1
 			resp.Nodes = append(resp.Nodes, s.overlayNode(v, p.Plan))
 		}
 	}
+	for _, n := range resp.Nodes {
+		resp.Problems = append(resp.Problems, narrowTunnels(n)...)
+	}
 	return connect.NewResponse(resp), nil
+}
+
+// narrowTunnels says which of a node's tunnels carry less than planned.
+func narrowTunnels(n *weftv1.OverlayNode) []string {
+	var out []string
+	for _, t := range n.Tunnels {
+		if h := t.GetHealth(); h.GetNarrow() {
+			out = append(out, fmt.Sprintf("the tunnel from %s to %s carries packets of %d bytes, but %d are planned: the underlay carries less than spec.underlayMTU", n.Name, t.Node, h.GetMtu(), h.GetPlannedMtu()))
+		}
+	}
+	return out
 }
 
 func known(v *state.View) map[fabric.NodeName]overlay.Known {

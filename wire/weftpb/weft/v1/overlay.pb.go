@@ -156,6 +156,8 @@ type TunnelHealth struct {
 	Endpoint      string                 `protobuf:"bytes,9,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // from which the other node was last heard
 	ReceivedBytes uint64                 `protobuf:"varint,10,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
 	SentBytes     uint64                 `protobuf:"varint,11,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	PlannedMtu    uint32                 `protobuf:"varint,12,opt,name=planned_mtu,json=plannedMtu,proto3" json:"planned_mtu,omitempty"` // what should get through; 0: the node doesn't say
+	Narrow        bool                   `protobuf:"varint,13,opt,name=narrow,proto3" json:"narrow,omitempty"`                           // mtu is all that gets through: larger packets were tried, again and again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -267,6 +269,20 @@ func (x *TunnelHealth) GetSentBytes() uint64 {
 	return 0
 }
 
+func (x *TunnelHealth) GetPlannedMtu() uint32 {
+	if x != nil {
+		return x.PlannedMtu
+	}
+	return 0
+}
+
+func (x *TunnelHealth) GetNarrow() bool {
+	if x != nil {
+		return x.Narrow
+	}
+	return false
+}
+
 type OverlayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"` // only these; empty: all
@@ -319,7 +335,7 @@ type OverlayResponse struct {
 	Required      bool                   `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
 	Vteps         string                 `protobuf:"bytes,5,opt,name=vteps,proto3" json:"vteps,omitempty"`
 	Nodes         []*OverlayNode         `protobuf:"bytes,6,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"` // why the overlay doesn't join all nodes
+	Problems      []string               `protobuf:"bytes,7,rep,name=problems,proto3" json:"problems,omitempty"` // why the overlay doesn't join all nodes, or not as well as planned
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1039,7 +1055,7 @@ const file_weft_v1_overlay_proto_rawDesc = "" +
 	"\x0eimplementation\x18\x01 \x01(\tR\x0eimplementation\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x127\n" +
 	"\tkey_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bkeySince\x12/\n" +
-	"\atunnels\x18\x04 \x03(\v2\x15.weft.v1.TunnelHealthR\atunnels\"\xba\x03\n" +
+	"\atunnels\x18\x04 \x03(\v2\x15.weft.v1.TunnelHealthR\atunnels\"\xf3\x03\n" +
 	"\fTunnelHealth\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.weft.v1.TunnelHealth.StateR\x05state\x120\n" +
@@ -1054,7 +1070,10 @@ const file_weft_v1_overlay_proto_rawDesc = "" +
 	"\x0ereceived_bytes\x18\n" +
 	" \x01(\x04R\rreceivedBytes\x12\x1d\n" +
 	"\n" +
-	"sent_bytes\x18\v \x01(\x04R\tsentBytes\"<\n" +
+	"sent_bytes\x18\v \x01(\x04R\tsentBytes\x12\x1f\n" +
+	"\vplanned_mtu\x18\f \x01(\rR\n" +
+	"plannedMtu\x12\x16\n" +
+	"\x06narrow\x18\r \x01(\bR\x06narrow\"<\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSTATE_UP\x10\x01\x12\x0e\n" +
