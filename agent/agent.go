@@ -29,8 +29,10 @@ type Agent struct {
 	reports chan struct{}
 	// rotation is held while the node changes its key.
 	rotation sync.Mutex
-	ways     chan struct{} // the way to others isn't as it has to be
-	refused  atomic.Uint64 // questions of the switch that weren't answered
+	// announcing says that the node's next key is to be told.
+	announcing atomic.Bool
+	ways       chan struct{} // the way to others isn't as it has to be
+	refused    atomic.Uint64 // questions of the switch that weren't answered
 
 	clientsDue  chan struct{} // remote clients have to be looked at
 	countNow    chan struct{}

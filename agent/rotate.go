@@ -15,7 +15,9 @@ import (
 const (
 	// rotateTimeout bounds a change of the node's key: the controller waits for the peers meanwhile.
 	rotateTimeout = 30 * time.Second
-	rotateCheck   = time.Minute // between looks whether the key is too old
+	// registerTimeout bounds the announcement of what has become of it.
+	registerTimeout = 10 * time.Second
+	rotateCheck     = time.Minute // between looks whether the key is too old, at most
 )
 
 // rotateKey makes a new WireGuard key, waits until the peers know it, and uses it. When they don't all get to know it in
@@ -32,21 +34,31 @@ func (a *Agent) rotateKey(ctx context.Context) (was, is fabric.PublicKey, err er
 		return was, is, err
 	}
 	was, is = a.cfg.Overlay.PublicKeys()
+	a.announcing.Store(true)
+	err = a.announceAndSwitch(ctx)
+	a.announcing.Store(false)
+	if err == nil {
+		a.cfg.Logger.Info("changed the WireGuard key", "old", was, "new", is)
+	}
+	// Whatever became of it: no neighbour gets its turn while the next key is announced.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
+	defer cancel()
+	if registerErr := a.cfg.Controller.Register(ctx, a.registration()); registerErr != nil {
+		err = errors.Join(err, fmt.Errorf("the controller will hear of the key later: %w", registerErr))
+	}
+	return was, is, err
+}
+
+// announceAndSwitch waits until the peers know the next key, and uses it.
+func (a *Agent) announceAndSwitch(ctx context.Context) error {
 	known, err := a.cfg.Controller.Announce(ctx, a.registration())
 	if err != nil {
-		return was, is, fmt.Errorf("announce the next key: %w", err)
+		return fmt.Errorf("announce the next key: %w", err)
 	}
 	if !known {
-		return was, is, errors.New("not every connected node with a tunnel to this one knows the next key yet: the old one stays in use; try again")
+		return errors.New("not every connected node with a tunnel to this one knows the next key yet, or one of them is changing its own: the old one stays in use; try again")
 	}
-	if err := a.cfg.Overlay.Switch(); err != nil {
-		return was, is, err
-	}
-	a.cfg.Logger.Info("changed the WireGuard key", "old", was, "new", is)
-	if err := a.cfg.Controller.Register(ctx, a.registration()); err != nil {
-		return was, is, fmt.Errorf("the new key is in use, and the controller will hear of it later: %w", err)
-	}
-	return was, is, nil
+	return a.cfg.Overlay.Switch()
 }
 
 // registration is what the node tells the controller of itself.
@@ -71,11 +83,12 @@ func (a *Agent) rotateLoop(ctx context.Context) {
 	if a.cfg.Overlay == nil || a.cfg.KeyLifetime <= 0 {
 		return
 	}
+	check := max(min(rotateCheck, a.cfg.KeyLifetime/10), time.Millisecond)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(rotateCheck/2 + rand.N(rotateCheck)):
+		case <-time.After(check/2 + rand.N(check)):
 		}
 		want, err := ask(ctx, a, func(s *state) (overlay.Want, error) { return s.way.want, nil })
 		if err != nil || !want.Encrypts() {

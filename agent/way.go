@@ -232,7 +232,7 @@ func (a *Agent) wireguardEnds() (current, next *weftv1.WireGuardEnd) {
 	}
 	key, nextKey := a.cfg.Overlay.PublicKeys()
 	current = &weftv1.WireGuardEnd{Key: key[:], Port: uint32(a.cfg.WireGuardPort)}
-	if !nextKey.IsZero() {
+	if !nextKey.IsZero() && a.announcing.Load() {
 		next = &weftv1.WireGuardEnd{Key: nextKey[:], Port: uint32(a.cfg.WireGuardPort)}
 	}
 	return current, next

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -99,6 +100,47 @@ func TestKeyRotation(t *testing.T) {
 	both.WireguardNext = &weftv1.WireGuardEnd{Key: bytes.Repeat([]byte{10}, 32)}
 	if resp := n1.register(both); resp.Known {
 		t.Error("an end that acknowledges nothing knows the next key")
+	}
+}
+
+// Of two nodes with a tunnel one after the other changes its key. One that has gone keeps nobody waiting, nor does a
+// stranger.
+func TestNeighboursTakeTurns(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.apply(acme + encryptedFabric)
+	n1, n2, n3 := f.agentWith("n1", keyed("192.0.2.1", 1)), f.agentWith("n2", keyed("192.0.2.2", 2)), f.agentWith("n3", keyed("192.0.2.3", 3))
+	n1.lease("acme/prod")
+	n2.lease("acme/prod")
+	for _, a := range []*agent{n1, n2} {
+		a.wait("the tunnel", func() bool { return len(a.plan.Tunnels) == 1 })
+	}
+	announced := func(vtep string, key byte) *weftv1.RegisterRequest {
+		r := keyed(vtep, key)
+		r.WireguardNext = &weftv1.WireGuardEnd{Key: bytes.Repeat([]byte{key + 10}, 32)}
+		return r
+	}
+	if !n1.register(announced("192.0.2.1", 1)).Known {
+		t.Fatal("the first node doesn't get its turn")
+	}
+	if !n3.register(announced("192.0.2.3", 3)).Known {
+		t.Error("a node without a tunnel to the first one has to wait")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := n2.client.Node.Register(ctx, connect.NewRequest(announced("192.0.2.2", 2))); err == nil {
+		t.Error("a neighbour of the first node doesn't have to wait")
+	}
+	done := make(chan *weftv1.RegisterResponse, 1)
+	go func() { done <- n2.register(announced("192.0.2.2", 2)) }()
+	n1.register(keyed("192.0.2.1", 11))
+	if !(<-done).Known {
+		t.Error("the neighbour doesn't get its turn")
+	}
+
+	n2.leave()
+	if !n1.register(announced("192.0.2.1", 11)).Known {
+		t.Error("a node that has gone keeps its neighbour waiting")
 	}
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -60,6 +61,8 @@ type killer struct {
 	t     *testing.T
 	lab   *Record
 	paths []Path
+	// patience replaces that of the default rates.
+	patience time.Duration
 }
 
 // lossless does something under traffic, none of which may be lost.
@@ -76,7 +79,9 @@ func (k *killer) lossless(t *testing.T, do func()) {
 // under does something under traffic, and returns what became of that.
 func (k *killer) under(t *testing.T, do func()) []SteadyResult {
 	t.Helper()
-	s, err := k.lab.StartSteady(t.Context(), k.paths, DefaultRates())
+	rates := DefaultRates()
+	rates.Patience = cmp.Or(k.patience, rates.Patience)
+	s, err := k.lab.StartSteady(t.Context(), k.paths, rates)
 	if err != nil {
 		t.Fatal(err)
 	}

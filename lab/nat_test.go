@@ -12,7 +12,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.zx2c4.com/wireguard/wgctrl"
 )
 
 // roamTime bounds how long traffic may stand still after a router has forgotten a mapping or changed its address.
@@ -123,16 +122,7 @@ func (r *Record) forgetMappings(t *testing.T, n Node) {
 // wantKeepalive checks the interval at which a node sends something through each of its tunnels.
 func (r *Record) wantKeepalive(t *testing.T, n Node, want time.Duration) {
 	t.Helper()
-	control, err := wgctrl.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer control.Close()
-	d, err := control.Device(r.wireguardDevice(n))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range d.Peers {
+	for _, p := range r.wireguardOf(t, n).Peers {
 		if p.PersistentKeepaliveInterval != want {
 			t.Errorf("%s keeps the way to %s alive every %v, want %v", n.Name, p.PublicKey, p.PersistentKeepaliveInterval, want)
 		}
@@ -142,17 +132,8 @@ func (r *Record) wantKeepalive(t *testing.T, n Node, want time.Duration) {
 // endpointOf returns where a node sends what goes through the tunnel to another.
 func (r *Record) endpointOf(t *testing.T, n, to Node) netip.AddrPort {
 	t.Helper()
-	control, err := wgctrl.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer control.Close()
-	d, err := control.Device(r.wireguardDevice(n))
-	if err != nil {
-		t.Fatal(err)
-	}
 	vtep := vtepOf(t, to)
-	for _, p := range d.Peers {
+	for _, p := range r.wireguardOf(t, n).Peers {
 		if p.Endpoint != nil && slices.ContainsFunc(p.AllowedIPs, func(a net.IPNet) bool { return a.IP.String() == vtep.String() }) {
 			at := p.Endpoint.AddrPort()
 			return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())

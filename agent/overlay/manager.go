@@ -71,8 +71,8 @@ type Manager struct {
 	want     Want
 	// cleared says that there is nothing left of an earlier way.
 	cleared bool
-	// moved are the tunnels whose other end uses its next key by now.
-	moved map[fabric.NodeName]bool
+	// moved are the tunnels whose other end uses its next key by now, with that key.
+	moved map[fabric.NodeName]wireguard.Key
 	// awaiting is when the first of the rotations began that are still awaited; zero without any.
 	awaiting time.Time
 	// silent says since when peers have been without a first handshake, or since the last try.
@@ -91,7 +91,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, mac: drawMAC(), keys: keys, control: control, moved: map[fabric.NodeName]bool{}, wake: make(chan struct{}, 1)}, nil
+	return &Manager{cfg: cfg, mac: drawMAC(), keys: keys, control: control, moved: map[fabric.NodeName]wireguard.Key{}, wake: make(chan struct{}, 1)}, nil
 }
 
 // drawMAC returns a unicast address that is locally administered; its 46 other bits are random.
@@ -130,7 +130,7 @@ func (m *Manager) Apply(ctx context.Context, want Want) error {
 		return err
 	}
 	for _, t := range want.Tunnels {
-		if t.Next.Key == (wireguard.Key{}) {
+		if t.Next.Key != m.moved[t.Name] {
 			delete(m.moved, t.Name)
 		}
 	}

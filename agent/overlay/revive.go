@@ -12,17 +12,17 @@ import (
 // this one.
 const silentFor = time.Second
 
-// renewDown begins new sessions with peers that were there and answer no more. After a restart they have lost their sessions,
-// and those that don't know this node's address, since it is behind NAT, can't begin new ones themselves; WireGuard alone does
-// so after 15 seconds (whitepaper, section 6.1: Keepalive-Timeout and Rekey-Timeout).
-func (m *Manager) renewDown(status wireguard.Status) error {
+// renewDown begins new sessions with peers that were there and answer no more, where this node is behind NAT. After a restart
+// they have lost their sessions, and can't begin new ones themselves because they don't know this node's address any more; WireGuard
+// alone does so after 15 seconds (whitepaper, section 6.1: Keepalive-Timeout and Rekey-Timeout).
+func (m *Manager) renewDown(status wireguard.Status) {
 	if m.cfg.Down == nil || m.embedded == nil {
-		return nil
+		return
 	}
 	down := m.cfg.Down()
 	var peers []wireguard.Key
 	for _, t := range m.want.Tunnels {
-		if !slices.Contains(down, t.Name) {
+		if t.Peer.Keepalive == 0 || !slices.Contains(down, t.Name) {
 			continue
 		}
 		for _, p := range status.Peers {
@@ -31,7 +31,7 @@ func (m *Manager) renewDown(status wireguard.Status) error {
 			}
 		}
 	}
-	return m.embedded.Renew(peers)
+	m.embedded.Renew(peers)
 }
 
 // reviveSilent begins anew with peers that never answered. Their sessions can't be lost by that: they have none.
@@ -61,8 +61,9 @@ func (m *Manager) reviveSilent(now time.Time) error {
 		silent[p.Key] = since
 	}
 	m.silent = silent
-	if err := m.renewDown(status); err != nil || len(again) == 0 {
-		return err
+	m.renewDown(status)
+	if len(again) == 0 {
+		return nil
 	}
 	if err := m.control.Forget(again); err != nil {
 		return err

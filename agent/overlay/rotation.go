@@ -14,6 +14,9 @@ const (
 	rotationPoll = 5 * time.Millisecond
 	// rotationSoon is for how long a peer is expected to change soon; afterwards it is looked at once a second.
 	rotationSoon = time.Minute
+	// restartAfter is how long a peer may take for the first handshake under a new key before the first of further tries: longer
+	// than the round trip on most underlays.
+	restartAfter = 250 * time.Millisecond
 )
 
 // Announce makes the node's next key, which the peers have to know before Switch.
@@ -34,11 +37,26 @@ func (m *Manager) Announce() error {
 // Switch begins to use the announced key. Sessions begin anew. What is sent meanwhile is held back, by WireGuard until
 // there is a session, and by the embedded device until the peer takes packets under the new key.
 //
-// It returns when all peers have followed, or half a second later.
+// It returns when all peers have followed, or a second later. No peer may change its own key meanwhile: two initiations that cross
+// can leave a session behind of which only one end knows.
 func (m *Manager) Switch() error {
+	began := time.Now()
 	followed, err := m.switchKey()
-	followed()
-	return err
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		followed()
+	}()
+	for patience := restartAfter; ; patience *= 2 {
+		select {
+		case <-done:
+			return err
+		case <-time.After(patience):
+			if err := m.restartSilent(began); err != nil {
+				m.cfg.Logger.Warn("begin anew with peers under the new key", "error", err)
+			}
+		}
+	}
 }
 
 // switchKey does it, and returns what waits for the peers.
@@ -58,6 +76,28 @@ func (m *Manager) switchKey() (followed func(), err error) {
 		followed = m.embedded.Hold(m.want.waits())
 	}
 	return followed, m.control.Configure(m.want.config(m.keys, m.moved))
+}
+
+// restartSilent begins anew with peers that have made no handshake since a moment: a packet of it was lost, and WireGuard tries
+// again after 5 seconds only, which is long for packets that are held back.
+func (m *Manager) restartSilent(since time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.embedded == nil {
+		return nil
+	}
+	status, err := m.control.Status()
+	if err != nil {
+		return err
+	}
+	var silent []wireguard.Key
+	for _, p := range status.Peers {
+		if len(p.Allowed) > 0 && p.Endpoint.IsValid() && !p.Handshake.After(since) {
+			silent = append(silent, p.Key)
+		}
+	}
+	m.embedded.Restart(silent)
+	return nil
 }
 
 // Run follows the rotations of peers, and begins anew with peers that don't answer, until ctx ends.
@@ -94,7 +134,7 @@ func (m *Manager) followRotations(now time.Time) (soon bool, err error) {
 	defer m.mu.Unlock()
 	pending := map[wireguard.Key]fabric.NodeName{}
 	for _, t := range m.want.Tunnels {
-		if t.Next.Key != (wireguard.Key{}) && !m.moved[t.Name] {
+		if t.Next.Key != (wireguard.Key{}) && m.moved[t.Name] != t.Next.Key {
 			pending[t.Next.Key] = t.Name
 		}
 	}
@@ -112,7 +152,7 @@ func (m *Manager) followRotations(now time.Time) (soon bool, err error) {
 	changed := false
 	for _, p := range status.Peers {
 		if name, ok := pending[p.Key]; ok && !p.Handshake.IsZero() {
-			m.moved[name], changed = true, true
+			m.moved[name], changed = p.Key, true
 			delete(pending, p.Key)
 		}
 	}

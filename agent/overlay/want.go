@@ -101,13 +101,16 @@ func (w Want) waits() map[netip.Addr]netip.Addr {
 }
 
 // config returns the device's configuration; moved are the tunnels whose other end has begun to use its next key.
-func (w Want) config(keys wireguard.Keys, moved map[fabric.NodeName]bool) wireguard.Config {
+func (w Want) config(keys wireguard.Keys, moved map[fabric.NodeName]wireguard.Key) wireguard.Config {
 	c := wireguard.Config{Private: keys.Current, Port: w.Port}
 	for _, t := range w.Tunnels {
 		now, next := t.Peer, t.Next
 		if next.Key != (wireguard.Key{}) {
-			if moved[t.Name] {
+			if moved[t.Name] == next.Key {
 				now.Allowed, next.Allowed = nil, now.Allowed
+				now.Keepalive = 0
+			} else {
+				next.Keepalive = 0 // it would try for a session that nobody can answer yet
 			}
 			c.Peers = append(c.Peers, next)
 		}

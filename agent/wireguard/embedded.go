@@ -93,21 +93,29 @@ func (e *Embedded) Done() <-chan struct{} { return e.device.Wait() }
 func (e *Embedded) SetRelay(relay bool) { e.frames.relays.Store(relay) }
 
 // Renew begins a new session with each of these peers, unless that was tried within the last 5 seconds. The one that there is
-// stays in use meanwhile.
-func (e *Embedded) Renew(peers []Key) error {
-	var errs []error
+// stays in use meanwhile. What goes wrong is logged.
+func (e *Embedded) Renew(peers []Key) {
 	for _, k := range peers {
 		if p := e.device.LookupPeer(device.NoisePublicKey(k)); p != nil {
-			errs = append(errs, p.SendHandshakeInitiation(false))
+			_ = p.SendHandshakeInitiation(false) // it has logged it
 		}
 	}
-	return errors.Join(errs...)
+}
+
+// Restart begins new sessions with peers at once. Those that there are aren't used any more.
+func (e *Embedded) Restart(peers []Key) {
+	for _, k := range peers {
+		if p := e.device.LookupPeer(device.NoisePublicKey(k)); p != nil {
+			p.ExpireCurrentKeypairs()
+		}
+	}
+	e.Renew(peers)
 }
 
 // Hold is to be called right before the node's key changes, and what it returns right after: packets to the destinations
-// wait until the address beside each has answered under the new key, or half a second. What it returns waits so long, too.
+// wait until the address beside each has answered under the new key, or a second. What it returns waits so long, too.
 func (e *Embedded) Hold(waits map[netip.Addr]netip.Addr) (changed func()) {
-	e.frames.holder.begin(waits)
+	e.frames.hold(waits)
 	return func() {
 		done := make(chan struct{})
 		if e.frames.spawn(func() { defer close(done); e.frames.askHeld() }) {

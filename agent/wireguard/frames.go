@@ -58,6 +58,7 @@ type frames struct {
 	events chan tun.Event
 
 	relays  atomic.Bool
+	turns   atomic.Uint64 // of Read: at the begin of each, what was read before has its session
 	holder  holder
 	holding sync.WaitGroup
 
@@ -95,6 +96,7 @@ func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	d.reading.RLock()
 	defer d.reading.RUnlock()
 	for {
+		d.turns.Add(1)
 		if d.closed.Load() {
 			return 0, os.ErrClosed
 		}
@@ -129,6 +131,9 @@ func (d *frames) readRelayed(bufs [][]byte, sizes []int, offset int) (n int) {
 	for n < len(bufs) {
 		select {
 		case p := <-d.relay:
+			if d.holder.keep(p) {
+				continue // it was queued before
+			}
 			sizes[n] = copy(bufs[n][offset:], p)
 			n++
 		default:

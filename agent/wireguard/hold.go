@@ -12,11 +12,13 @@ const (
 	// holdAsk is how often a peer is asked whether it takes packets under the new key yet.
 	holdAsk = 2 * time.Millisecond
 	// holdTime is for how long packets are held back for a peer that doesn't answer.
-	holdTime = 500 * time.Millisecond
+	holdTime = time.Second
 	// holdQueue bounds the packets held back for all peers; more are lost.
 	holdQueue = 4096
 	// queueRetry is the pause when the reader is behind.
 	queueRetry = time.Millisecond
+	// turnTime is how long the reader may take to hand on what it has read.
+	turnTime = 50 * time.Millisecond
 )
 
 // holder keeps packets back while the node changes its key. A peer takes packets from a source under one key only, and
@@ -62,6 +64,17 @@ func (h *holder) begin(waits map[netip.Addr]netip.Addr) {
 		h.waiting[destination] = &held{probe: probe}
 	}
 	h.active.Store(len(waits) > 0)
+}
+
+// hold begins to keep packets, and returns once those that were read before have been given to their sessions: what is left
+// without one would be sent right behind the handshake.
+func (d *frames) hold(waits map[netip.Addr]netip.Addr) {
+	d.holder.begin(waits)
+	turn := d.turns.Load()
+	d.wakeReader()
+	for start := time.Now(); d.turns.Load() == turn && time.Since(start) < turnTime && !d.closed.Load(); {
+		time.Sleep(turnTime / 1000)
+	}
 }
 
 // awaited returns the addresses whose answer is missing.

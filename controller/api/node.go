@@ -73,9 +73,7 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 	if n.Clients, err = clientGateway(req.Msg.Clients); err != nil {
 		return nil, err
 	}
-	revision, view, err := s.commit(ctx, func(v *state.View) (state.Batch, error) {
-		return edit.Register(v, name, n)
-	})
+	revision, view, turn, err := s.register(ctx, name, n)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +85,7 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 		return nil, toConnect(err)
 	}
 	s.Log.Info("node registered", "node", name, "vtep", vtep, "version", req.Msg.Version)
-	known := s.waitKeys(ctx, view.Revision)
+	known := turn && s.waitKeys(ctx, view.Revision)
 	return connect.NewResponse(&weftv1.RegisterResponse{Revision: revision, Known: known}), nil
 }
 

@@ -15,7 +15,7 @@ import (
 // rotateTimeout is how long a node may take until its peers know its next key.
 const rotateTimeout = 40 * time.Second
 
-// RotateKeys has nodes change their keys, one after the other: a peer follows one change at a time.
+// RotateKeys has nodes change their keys, one after the other: neighbours would wait for each other anyway.
 func (s *observeService) RotateKeys(ctx context.Context, req *connect.Request[weftv1.RotateKeysRequest], stream *connect.ServerStream[weftv1.RotateKeysResponse]) error {
 	names := req.Msg.Nodes
 	if len(names) == 0 {

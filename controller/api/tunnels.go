@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -38,6 +40,52 @@ func wireGuard(m *weftv1.WireGuardEnd) (compile.WireGuard, error) {
 	}
 	w.Port = uint16(m.Port)
 	return w, nil
+}
+
+// The time that a node waits for its turn to change its key, in all and between looks.
+const (
+	turnWait  = 15 * time.Second
+	turnCheck = 200 * time.Millisecond
+)
+
+// errNotYet says that it isn't a node's turn to change its key.
+var errNotYet = errors.New("a neighbour changes its key")
+
+// register announces a node. Of neighbours one at a time changes its key, because handshakes of two that do so at once can
+// miss each other: a next key is taken once no neighbour has one. When that takes too long, the node is announced without.
+func (s *nodeService) register(ctx context.Context, name fabric.NodeName, n compile.NodeState) (revision uint64, view *state.View, turn bool, err error) {
+	for deadline := s.Now().Add(turnWait); ; {
+		revision, view, err = s.commit(ctx, func(v *state.View) (state.Batch, error) {
+			if n.Next != (compile.WireGuard{}) && n.Next != v.Nodes[name].Next && s.neighbourRotates(v, name) {
+				return state.Batch{}, errNotYet
+			}
+			return edit.Register(v, name, n)
+		})
+		if !errors.Is(err, errNotYet) {
+			return revision, view, err == nil, err
+		}
+		if s.Now().After(deadline) {
+			n.Next = compile.WireGuard{}
+			revision, view, err = s.commit(ctx, func(v *state.View) (state.Batch, error) { return edit.Register(v, name, n) })
+			return revision, view, false, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, nil, false, toConnect(ctx.Err())
+		case <-time.After(turnCheck/2 + rand.N(turnCheck)):
+		}
+	}
+}
+
+// neighbourRotates reports whether a connected node with a tunnel to name has announced its next key. One that isn't
+// connected may have died on the way.
+func (s *nodeService) neighbourRotates(v *state.View, name fabric.NodeName) bool {
+	statuses, _ := s.Store.Statuses()
+	now := s.Now()
+	own, _ := s.Planner.Planned(name)
+	return slices.ContainsFunc(own.Plan.Tunnels, func(t plan.Tunnel) bool {
+		return v.Nodes[t.Name].Next != (compile.WireGuard{}) && statuses[t.Name].Connected(now)
+	})
 }
 
 // waitKeys returns once every connected node with a tunnel to the calling one acts on a revision; false when the time
