@@ -166,7 +166,7 @@ another gateway because its own was gone, print it anew.`,
 			fmt.Fprint(a.Stdout, text)
 		}
 		if qr || a.StdoutTerminal {
-			return drawQR(a.Stdout, text)
+			return drawQR(a.Stdout, text, a.StdoutTerminal)
 		}
 		return nil
 	}

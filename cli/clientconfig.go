@@ -138,9 +138,14 @@ func wgQuick(c *weftv1.ClientInfo, private clientKey) (string, error) {
 // quiet is the width of the light margin of a QR code, in modules (ISO/IEC 18004).
 const quiet = 4
 
-// drawQR draws a QR code with two modules in each character, light ones filled: it is for dark terminals and, since readers take
-// both, for light ones. Comments are left out, so that the code stays small.
-func drawQR(w io.Writer, config string) error {
+// drawQR draws a QR code with two modules in each character, light ones filled. On a terminal it sets the colours, white on black:
+// not all readers take the code with light and dark exchanged, as a terminal with dark text would show it. Comments are left
+// out, so that the code stays small.
+func drawQR(w io.Writer, config string, terminal bool) error {
+	begin, end := "", ""
+	if terminal {
+		begin, end = "\x1b[97;40m", "\x1b[0m"
+	}
 	var text strings.Builder
 	for l := range strings.Lines(config) {
 		if !strings.HasPrefix(l, "#") && l != "\n" {
@@ -162,7 +167,7 @@ func drawQR(w io.Writer, config string) error {
 		for x := -quiet; x < code.Size+quiet; x++ {
 			b.WriteString([]string{" ", "▀", "▄", "█"}[light(x, y)+2*light(x, y+1)])
 		}
-		if _, err := fmt.Fprintln(w, b.String()); err != nil {
+		if _, err := fmt.Fprintln(w, begin+b.String()+end); err != nil {
 			return err
 		}
 	}
