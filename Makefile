@@ -17,7 +17,7 @@ TEST_ENV := WEFT_REQUIRE_OVS=1 WEFT_BIN_DIR=$(CURDIR)/bin WEFT_GUEST_DIR=$(CACHE
 # What the demo and the tests need: a command, and the Debian package that brings it.
 NEEDS := ovs-vswitchd:openvswitch-switch ip:iproute2 ping:iputils-ping ethtool:ethtool \
          qemu-system-x86_64:qemu-system-x86 busybox:busybox-static gcc:gcc \
-         iptables:iptables tcpdump:tcpdump cpio:cpio
+         iptables:iptables tcpdump:tcpdump cpio:cpio wg-quick:wireguard-tools
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: help

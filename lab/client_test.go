@@ -1,19 +1,13 @@
 package lab
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +15,7 @@ import (
 	"connectrpc.com/connect"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/weftfabric/weft/agent/clients"
@@ -29,14 +24,13 @@ import (
 	weftv1 "github.com/weftfabric/weft/wire/weftpb/weft/v1"
 )
 
-// clientEnv makes the test's binary a remote client with the configuration in that file: a process of its own, because
-// its sockets and its device must be made in the client's namespace.
+// clientEnv makes the test's binary WireGuard for one device of that name, as wg-quick starts it where the kernel has none.
 const clientEnv = "WEFT_TEST_CLIENT"
 
-// A laptop that has nothing but the printed configuration reaches what policy allows it, and no more.
+// A laptop that has nothing but wg-quick and the printed configuration reaches what policy allows it, and no more.
 func TestRemoteClient(t *testing.T) {
-	if path := os.Getenv(clientEnv); path != "" {
-		if err := beClient(path); err != nil {
+	if device := os.Getenv(clientEnv); device != "" {
+		if err := beWireGuard(device); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -46,6 +40,9 @@ func TestRemoteClient(t *testing.T) {
 	stranger := r.startClient(t, "stranger", "globex", 201)
 	db, vault, web, theirs := r.find(t, "acme/db"), r.find(t, "acme/vault"), r.find(t, "acme/web"), r.find(t, "globex/web")
 
+	if at := laptop.handshake(t); at == "" {
+		t.Error("wg show knows no peer")
+	}
 	for _, to := range []Attached{db, web} {
 		for _, a := range to.Addresses {
 			laptop.reaches(t, a.Addr(), to.Workload.Spec.Listen[0], true)
@@ -53,6 +50,9 @@ func TestRemoteClient(t *testing.T) {
 	}
 	for _, a := range vault.Addresses {
 		laptop.reaches(t, a.Addr(), "tcp/80", false)
+	}
+	if at := laptop.handshake(t); at == "0" {
+		t.Error("wg show knows no handshake")
 	}
 	// The other tenant's client has the same address, and lives in the other network.
 	for _, a := range theirs.Addresses {
@@ -68,7 +68,7 @@ func TestRemoteClient(t *testing.T) {
 		}
 	})
 	t.Run("addresses of others don't leave the tunnel", func(t *testing.T) {
-		if err := runIP(t.Context(), fmt.Sprintf("-n %s addr add 10.0.1.222/32 dev wg0", laptop.namespace)); err != nil {
+		if err := runIP(t.Context(), fmt.Sprintf("-n %s addr add 10.0.1.222/32 dev %s", laptop.namespace, laptop.device)); err != nil {
 			t.Fatal(err)
 		}
 		tap := clients.Tap(fabric.PortRef{Tenant: "acme", Name: "laptop"})
@@ -115,14 +115,14 @@ type remote struct {
 	lab                     *Record
 	name, tenant, namespace string
 	at                      string // its gateway
-	path                    string
-	cmd                     *exec.Cmd
-	end                     context.CancelFunc
+	device, path            string // the configuration is named after the device, as wg-quick wants it
+	up                      bool
 }
 
 func (r *Record) startClient(t *testing.T, name, tenant string, host int) *remote {
 	t.Helper()
-	c := &remote{lab: r, name: name, tenant: tenant, namespace: r.namespaceName(name), path: filepath.Join(t.TempDir(), "weft.conf")}
+	c := &remote{lab: r, name: name, tenant: tenant, namespace: r.namespaceName(name), device: fmt.Sprintf("wg%d%s", host, r.Name)}
+	c.path = filepath.Join(t.TempDir(), c.device+".conf")
 	if err := r.makeNamespace(t.Context(), c.namespace); err != nil {
 		t.Fatal(err)
 	}
@@ -170,33 +170,49 @@ func (c *remote) config(t *testing.T) {
 
 func (c *remote) start(t *testing.T) {
 	t.Helper()
-	ctx, end := context.WithCancel(context.Background())
-	c.end = end
-	argv := within(c.namespace, os.Args[0], "-test.run=^TestRemoteClient$")
-	c.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-	c.cmd.Env = append(os.Environ(), clientEnv+"="+c.path)
-	c.cmd.Stderr = os.Stderr
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c.up = true
 	t.Cleanup(func() { c.stop(t) })
-	if lines := bufio.NewScanner(out); !lines.Scan() || lines.Text() != "ready" {
-		t.Fatalf("the client didn't start: %s", lines.Text())
-	}
+	c.quick(t, "up")
 }
 
 func (c *remote) stop(t *testing.T) {
 	t.Helper()
-	if c.cmd == nil {
-		return
+	if c.up {
+		c.up = false
+		c.quick(t, "down")
 	}
-	c.end()
-	_ = c.cmd.Wait() // killed
-	c.cmd = nil
+}
+
+// quick runs wg-quick(8) in the client's namespace. Its file is the one that was printed, with the right to read it taken from
+// others.
+func (c *remote) quick(t *testing.T, verb string) {
+	t.Helper()
+	daemon := filepath.Join(filepath.Dir(c.path), "wireguard")
+	script := fmt.Sprintf(`#!/bin/sh
+%s="$1" %s -test.run='^TestRemoteClient$' >"$0.log" 2>&1 &
+until [ -S "/var/run/wireguard/$1.sock" ]; do kill -0 $! || { cat "$0.log"; exit 1; }; sleep 0.02; done
+`, clientEnv, os.Args[0])
+	if err := os.WriteFile(daemon, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The daemon bears the lab's mark, so that the lab's end is its own at the latest.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	env := []string{"WG_QUICK_USERSPACE_IMPLEMENTATION=" + daemon, markEnv + "=" + c.lab.dir}
+	if out, err := commandWith(ctx, "", env, within(c.namespace, "wg-quick", verb, c.path)...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// handshake returns when the client's session began, by wg(8); zero when there is none.
+func (c *remote) handshake(t *testing.T) string {
+	t.Helper()
+	out, err := command(t.Context(), within(c.namespace, "wg", "show", c.device, "latest-handshakes")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, _ := strings.Cut(strings.TrimSpace(out), "\t")
+	return at
 }
 
 // reaches checks that a service answers, within the time that a new session needs, or that it doesn't.
@@ -275,61 +291,30 @@ func (r *Record) find(t *testing.T, name string) Attached {
 	return w
 }
 
-// beClient does what wg-quick does with a configuration, on WireGuard in this process, until it is killed.
-func beClient(path string) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	var uapi strings.Builder
-	var lines []string
-	mtu := 0
-	for l := range strings.Lines(string(content)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(l), " = ")
-		if !ok || strings.HasPrefix(key, "#") {
-			continue
-		}
-		switch key {
-		case "PrivateKey":
-			fmt.Fprintf(&uapi, "private_key=%s\n", hexOf(value))
-		case "PublicKey":
-			fmt.Fprintf(&uapi, "public_key=%s\n", hexOf(value))
-		case "Endpoint":
-			fmt.Fprintf(&uapi, "endpoint=%s\n", value)
-		case "PersistentKeepalive":
-			fmt.Fprintf(&uapi, "persistent_keepalive_interval=%s\n", value)
-		case "AllowedIPs":
-			for p := range strings.SplitSeq(value, ", ") {
-				fmt.Fprintf(&uapi, "allowed_ip=%s\n", p)
-				lines = append(lines, fmt.Sprintf("route add %s dev wg0", p))
-			}
-		case "Address":
-			for a := range strings.SplitSeq(value, ", ") {
-				lines = append(lines, fmt.Sprintf("addr add %s dev wg0", a))
-			}
-		case "MTU":
-			if mtu, err = strconv.Atoi(value); err != nil {
-				return err
-			}
-			lines = append(lines, "link set wg0 up")
-		default:
-			return fmt.Errorf("wg-quick knows no %q", key)
-		}
-	}
-	link, err := tun.CreateTUN("wg0", mtu)
+// beWireGuard is a device that wg(8) configures, until somebody deletes its link.
+func beWireGuard(name string) error {
+	link, err := tun.CreateTUN(name, device.DefaultMTU)
 	if err != nil {
 		return err
 	}
 	d := device.NewDevice(link, conn.NewDefaultBind(), device.NewLogger(device.LogLevelError, ""))
-	if err := errors.Join(d.IpcSet(uapi.String()), d.Up(), runIP(context.Background(), lines...)); err != nil {
+	file, err := ipc.UAPIOpen(name)
+	if err != nil {
 		return err
 	}
-	fmt.Println("ready")
+	l, err := ipc.UAPIListen(name, file)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.IpcHandle(c)
+		}
+	}()
 	<-d.Wait()
-	return nil
-}
-
-func hexOf(key string) string {
-	b, _ := base64.StdEncoding.DecodeString(key) // the device refuses what isn't a key
-	return hex.EncodeToString(b)
+	return l.Close()
 }
