@@ -55,7 +55,7 @@ test-libvirt: deps guest build modules ## Attach a libvirt domain to a Port
 	$(TEST_ENV) WEFT_LIBVIRT=1 tools/sandbox $(GO) test -count=1 -v -timeout 20m -run TestLibvirt ./lab
 
 .PHONY: test-kernel
-test-kernel: deps guest build modules ## Run the examples in a virtual machine, on the datapath and the WireGuard of its kernel
+test-kernel: deps guest build modules ## Run tests of the lab in a virtual machine, on the datapath and the WireGuard of its kernel
 	$(MAKE) -s deps NEEDS="xtables-legacy-multi:iptables bash:bash ldd:libc-bin"
 	$(TEST_ENV) WEFT_KERNEL=1 tools/sandbox $(GO) test -count=1 -v -timeout 60m -run TestKernel ./lab
 

@@ -34,7 +34,8 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 what each node's plan promises: each port has its own identity and can't claim another's addresses, each destination
 leaves by its own port or tunnel, each pair of label sets gets the verdict of policy, and nothing leaves in any other way.
 The answer covers all packets. Each difference comes with a packet that shows it; --trace asks the node's switch what it
-would do with that packet. The plan itself must be the one that the controller computes from what is declared.
+would do with that packet. Settings of the switch that pass by its flows, such as mirrors, are findings, too, each with the
+command that undoes it. The plan itself must be the one that the controller computes from what is declared.
 
 All nodes are asked, or those that are named. The exit code is 1 when there are findings, and 3 when a node can't be asked
 and the others have none. docs/verify.md says what is covered.

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -61,7 +60,8 @@ type killer struct {
 	t     *testing.T
 	lab   *Record
 	paths []Path
-	// patience replaces that of the default rates.
+	rates Rates // of the traffic; those of tests, if none are given
+	// patience replaces that of the rates.
 	patience time.Duration
 }
 
@@ -76,12 +76,20 @@ func (k *killer) lossless(t *testing.T, do func()) {
 	wantClean(t, k.lab)
 }
 
+// traffic returns the rates.
+func (k *killer) traffic() Rates {
+	rates := k.rates
+	if rates == (Rates{}) {
+		rates = testRates()
+	}
+	rates.Patience = max(k.patience, rates.Patience)
+	return rates
+}
+
 // under does something under traffic, and returns what became of that.
 func (k *killer) under(t *testing.T, do func()) []SteadyResult {
 	t.Helper()
-	rates := DefaultRates()
-	rates.Patience = cmp.Or(k.patience, rates.Patience)
-	s, err := k.lab.StartSteady(t.Context(), k.paths, rates)
+	s, err := k.lab.StartSteady(t.Context(), k.paths, k.traffic())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +115,11 @@ func (k *killer) more(t *testing.T, s *Steady) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	limit := 30 * time.Second
+	if emulated() {
+		limit = 3 * time.Minute
+	}
+	deadline := time.Now().Add(limit)
 	for i := 0; i < len(first); {
 		now, err := s.Look(t.Context())
 		if err != nil {
@@ -159,7 +171,7 @@ func reviveOrder(parts []Part) []Part {
 // answers on every path.
 func (k *killer) recovers(t *testing.T, n Node, parts ...Part) {
 	t.Helper()
-	s, err := k.lab.StartSteady(t.Context(), k.paths, DefaultRates())
+	s, err := k.lab.StartSteady(t.Context(), k.paths, k.traffic())
 	if err != nil {
 		t.Fatal(err)
 	}

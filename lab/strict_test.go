@@ -9,7 +9,6 @@ import (
 
 	"connectrpc.com/connect"
 
-	"github.com/weftfabric/weft/agent/overlay"
 	"github.com/weftfabric/weft/agent/wireguard"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/lab/forge"
@@ -101,11 +100,16 @@ func TestStrictIdentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		frame := forge.Packet{
-			SrcMAC: bridgeMAC(t, m), DstMAC: wireguard.GatewayMAC(), Src: vtepOf(t, m), Dst: vtepOf(t, n),
+		outer := forge.Packet{
+			DstMAC: wireguard.GatewayMAC(), Src: vtepOf(t, m), Dst: vtepOf(t, n),
 			SrcPort: 50000, DstPort: 4789, Payload: forge.VXLAN(row.identity, row.inner.Frame()),
-		}.Frame()
-		if _, err := root.Ask(t.Context(), probe.Request{Raw: &probe.Raw{Interface: overlay.DefaultBridge, Frame: frame}}); err != nil {
+		}
+		skip := etherHeader // the kernel's device takes IP packets
+		if !m.Kernel {
+			outer.SrcMAC, skip = bridgeMAC(t, m), 0
+		}
+		frame := outer.Frame()[skip:]
+		if _, err := root.Ask(t.Context(), probe.Request{Raw: &probe.Raw{Interface: r.tunnelLink(m), Frame: frame}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := WaitDrops(t.Context(), n, before.Drops, row.reason); err != nil {
@@ -113,3 +117,6 @@ func TestStrictIdentity(t *testing.T) {
 		}
 	}
 }
+
+// etherHeader is the length of an Ethernet header.
+const etherHeader = 14

@@ -20,7 +20,7 @@ func testTunnel(t *testing.T, r *Record) {
 	// The victim has somebody of its network elsewhere, whose node is a known peer.
 	victim, friend := tunnelPair(t, r)
 	n, peer := *r.NodeNamed(victim.Node), *r.NodeNamed(friend.Node)
-	mac, err := command(t.Context(), within(n.Namespace, "cat", "/sys/class/net/br-ul/address")...)
+	mac, err := command(t.Context(), within(n.Namespace, "cat", "/sys/class/net/"+n.underlayLink()+"/address")...)
 	if err != nil {
 		t.Fatal(err)
 	}

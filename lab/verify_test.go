@@ -129,7 +129,7 @@ func inputOf(r *Record, n Node, p plan.Node, interfaces string) (pipeline.Input,
 			numbers[strings.Trim(name, `"`)] = uint32(v)
 		}
 	}
-	in := pipeline.Input{Plan: p, TunnelPort: numbers["weft-vxlan"]}
+	in := pipeline.Input{Plan: p, TunnelPort: numbers["weft-vxlan"], AgentND: n.Kernel}
 	for _, w := range r.Workloads {
 		if w.Node != string(n.Name) {
 			continue
