@@ -58,7 +58,7 @@ func probeOf(vtep netip.Addr) netip.Addr {
 }
 
 // beNode runs a device until standard input ends. For each line read it prints its counters; a line with a VTEP makes
-// it hold back packets to it before, and "changed" says that the key has changed.
+// it hold back packets to it before, "changed" says that the key has changed, and "renew" and "restart" name a peer by its key.
 func beNode(name string, vtep netip.Addr) error {
 	tap, err := host.New("").OpenTap(name, mtu)
 	if err != nil {
@@ -76,6 +76,10 @@ func beNode(name string, vtep netip.Addr) error {
 		}
 		if lines.Text() == "changed" {
 			changed()
+		}
+		verb, text, _ := strings.Cut(lines.Text(), " ")
+		if key, err := wgtypes.ParseKey(text); err == nil {
+			map[string]func([]wireguard.Key){"renew": e.Renew, "restart": e.Restart}[verb]([]wireguard.Key{key})
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(e.Counters()); err != nil {
 			return err
@@ -226,6 +230,36 @@ func TestTunnelBetweenTwoNodes(t *testing.T) {
 	n[1].configure(t, nil, nil)
 	if n[0].reaches(n[1]) {
 		t.Error("a node whose peer was removed is still reached")
+	}
+}
+
+// A new session can be begun right after another, which WireGuard alone puts off for 5 seconds.
+func TestRestart(t *testing.T) {
+	n := startNodes(t, 2)
+	n[0].configure(t, n[1:], nil)
+	n[1].configure(t, n[:1], nil)
+	if !n[0].reaches(n[1]) {
+		t.Fatal("peers don't reach each other")
+	}
+	handshake := func() time.Time {
+		t.Helper()
+		s, err := n[0].control.Status()
+		if err != nil || len(s.Peers) != 1 {
+			t.Fatalf("status %+v, %v", s, err)
+		}
+		return s.Peers[0].Handshake
+	}
+	key := n[1].private.PublicKey().String()
+	first := handshake()
+	n[0].tell(t, "renew "+key) // too soon: nothing happens, then or later
+	n[0].tell(t, "restart "+key)
+	for deadline := time.Now().Add(30 * time.Second); handshake().Equal(first); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no new session")
+		}
+	}
+	if !n[0].reaches(n[1]) || !n[1].reaches(n[0]) {
+		t.Error("peers don't reach each other under the new session")
 	}
 }
 
