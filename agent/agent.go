@@ -34,6 +34,8 @@ type Agent struct {
 	ways       chan struct{} // the way to others isn't as it has to be
 	refused    atomic.Uint64 // questions of the switch that weren't answered
 
+	linkMTU atomic.Uint32 // of the link that carries the tunnels, as known last
+
 	clientsDue  chan struct{} // remote clients have to be looked at
 	countNow    chan struct{}
 	connections *flowlog.File // nil keeps no log
@@ -64,7 +66,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	s.refused, s.wireguardPort = &a.refused, a.cfg.WireGuardPort
 	a.loadPlan(s)
 	a.loadHits(s)
-	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.clientLoop, a.pathLoop, a.rotateLoop} {
+	for _, f := range []func(context.Context){a.switchLoop, a.controllerLoop, a.reportLoop, a.savePlans, a.touchLoop, a.wayLoop, a.clientLoop, a.pathLoop, a.rotateLoop, a.underlayLoop} {
 		a.work.Go(func() { f(a.life) })
 	}
 	a.loop(a.life, s)

@@ -52,6 +52,8 @@ type Config struct {
 	// WireGuardPort is the UDP port of the tunnels; 0 takes the fabric's. BehindNAT says that others can't reach it.
 	WireGuardPort uint16
 	BehindNAT     bool
+	// UnderlayMTU returns the MTU of the link that has an address, 0 if none has it; nil where nobody can tell.
+	UnderlayMTU func(netip.Addr) (int, error)
 	// KeyLifetime is how old a WireGuard key gets; 0 keeps it until somebody asks for another.
 	KeyLifetime time.Duration
 	// Expires tells when the node's certificate expires, zero without one; nil where there is none.

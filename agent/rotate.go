@@ -63,7 +63,7 @@ func (a *Agent) announceAndSwitch(ctx context.Context) error {
 
 // registration is what the node tells the controller of itself.
 func (a *Agent) registration() *weftv1.RegisterRequest {
-	r := &weftv1.RegisterRequest{Vtep: a.cfg.VTEP.String(), Labels: a.cfg.Labels, Version: a.cfg.Version, Nat: a.cfg.BehindNAT}
+	r := &weftv1.RegisterRequest{Vtep: a.cfg.VTEP.String(), Labels: a.cfg.Labels, Version: a.cfg.Version, Nat: a.cfg.BehindNAT, UnderlayMtu: a.underlayMTU()}
 	r.Wireguard, r.WireguardNext = a.wireguardEnds()
 	r.Clients = a.clientGateway()
 	return r

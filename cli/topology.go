@@ -310,8 +310,8 @@ func (a *app) topologyValidateCommand() *cobra.Command {
 		Use:   "validate",
 		Short: "Say whether the overlay joins all nodes that are registered",
 		Long: `Check the overlay that the Fabric declares against the nodes that are registered now: hubs that are gone, zones without a
-gateway, nodes without a zone, a key or a way to others, and tunnels that carry less than the Fabric's underlayMTU promises. "weft apply" checks the same when the overlay is declared; nodes
-that come and go later can break it.`,
+gateway, nodes without a zone, a key or a way to others, links and tunnels that carry less than the Fabric's underlayMTU
+promises. "weft apply" checks what it can when the overlay is declared; nodes that come and go later can break it.`,
 		Example: `  weft topology validate`,
 		Args:    cobra.NoArgs,
 	}

@@ -3,8 +3,10 @@ package lab
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,109 @@ func TestUnderlayLies(t *testing.T) {
 	}
 	if n := strings.Count(string(b), "a tunnel carries less than"); n != len(r.Nodes)-1 {
 		t.Errorf("%d warnings in the log of %s, want one for each tunnel", n, liar.Name)
+	}
+}
+
+// The link of one node is smaller than the others': what its ways carry is what workloads are told, in both directions and both
+// families, and exactly so much arrives. Ways between the others are as they were.
+func TestNarrowLink(t *testing.T) {
+	const link = 1420
+	for _, tt := range []struct {
+		name, dir  string
+		leaves     int // by the node's ways
+		everywhere int
+	}{
+		{"plain", "../examples/dual-stack", link - 50, 1450},
+		{"encrypted", "testdata/mesh", (link-60)/16*16 - 50, 1390},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, topo := testLab(t, tt.dir)
+			wantPredicted(t, r, topo.Intent)
+			small := r.Nodes[0]
+			if err := small.makeUnderlayBridge(t.Context(), link); err != nil {
+				t.Fatal(err)
+			}
+			if err := runIP(t.Context(), fmt.Sprintf("-n %s link set eth0 mtu %d", small.Namespace, link), fmt.Sprintf("-n %s link set %s mtu %d", r.underlayNamespace(), small.Name, link)); err != nil {
+				t.Fatal(err)
+			}
+			wantOverlayProblem(t, r, fmt.Sprintf("node %s reaches others by a link with an MTU of %d", small.Name, link), true)
+			wantEnforced(t, r)
+			if tt.name == "encrypted" { // what is planned passes, so nobody is warned of a lie
+				wantTunnel(t, r, small, r.Nodes[1], func(h *weftv1.TunnelHealth) bool {
+					return h.GetPlannedMtu() == uint32(tt.leaves+50) && h.GetMtu() == h.GetPlannedMtu() && !h.GetNarrow()
+				})
+			}
+
+			paths, err := r.Paths(topo.Intent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tried := map[string]bool{}
+			for _, p := range paths {
+				if !p.Ping || p.From.Node == p.To.Node || p.From.Namespace == "" {
+					continue
+				}
+				most, kind := tt.everywhere, "elsewhere"
+				switch string(small.Name) {
+				case p.From.Node:
+					most, kind = tt.leaves, "out"
+				case p.To.Node:
+					most, kind = tt.leaves, "in"
+				}
+				header := 28
+				if p.Address.Is6() {
+					header, kind = 48, kind+" by IPv6"
+				}
+				if tried[kind] {
+					continue
+				}
+				tried[kind] = true
+				ping := func(size int) (string, error) {
+					out, err := exec.Command("ip", "netns", "exec", p.From.Namespace, "ping", "-c", "1", "-W", "5", "-M", "do", "-s", strconv.Itoa(size-header), p.Address.String()).CombinedOutput()
+					return string(out), err
+				}
+				if out, err := ping(most); err != nil {
+					t.Errorf("%s, %s to %s: %d bytes don't arrive: %s", kind, p.From.Ref(), p.To.Ref(), most, out)
+				}
+				if most == tt.everywhere {
+					continue // the workload's own interface has no more
+				}
+				if out, err := ping(most + 1); err == nil || !strings.Contains(out, "mtu") {
+					t.Errorf("%s, %s to %s: %d bytes, and nobody says anything: %s", kind, p.From.Ref(), p.To.Ref(), most+1, out)
+				}
+				route, err := exec.Command("ip", "-n", p.From.Namespace, "route", "get", p.Address.String()).CombinedOutput()
+				if err != nil || !strings.Contains(string(route), fmt.Sprintf("mtu %d", most)) {
+					t.Errorf("%s: the MTU was not learnt: %s", kind, route)
+				}
+			}
+			for _, kind := range []string{"out", "in", "out by IPv6", "in by IPv6"} {
+				if !tried[kind] {
+					t.Errorf("no path leads %s: %v", kind, tried)
+				}
+			}
+		})
+	}
+}
+
+// wantEnforced waits until every node enforces its plan.
+func wantEnforced(t *testing.T, r *Record) {
+	t.Helper()
+	client, err := r.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		res, err := client.Intent.ListNodes(t.Context(), connect.NewRequest(&weftv1.ListNodesRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(res.Msg.GetNodes(), func(n *weftv1.NodeInfo) bool { return n.GetEnforcedRevision() < n.GetPlannedRevision() }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not enforced: %v", res.Msg.GetNodes())
+		}
 	}
 }
 

@@ -119,6 +119,7 @@ func TestEveryFieldChangesTheHash(t *testing.T) {
 		"tunnel vtep":  func(n *plan.Node) { n.Tunnels[0].VTEP = a("192.0.2.9") },
 		"probe":        func(n *plan.Node) { n.Tunnels[0].Probe = a("192.0.2.9") },
 		"keepalive":    func(n *plan.Node) { n.Tunnels[0].Keepalive = 1 },
+		"tunnel mtu":   func(n *plan.Node) { n.Tunnels[0].MTU = 1300 },
 		"via":          func(n *plan.Node) { n.Hops[0].Via = "n4" },
 		"hop vtep":     func(n *plan.Node) { n.Hops[0].VTEP = a("192.0.2.9") },
 		"placed on":    func(n *plan.Node) { n.Placements[0].Node = "n3" },

@@ -57,6 +57,8 @@ type Tunnel struct {
 	// Keepalive is the interval in seconds at which this node sends empty packets to keep the mapping of the NAT that it
 	// is behind; 0 for none.
 	Keepalive uint16
+	// MTU is the largest packet that the tunnel carries, in bytes; 0 for as much as Settings.WorkloadMTU needs with VXLAN.
+	MTU int
 }
 
 // TunnelEnd is a key and the address at which its owner listens.
@@ -141,6 +143,7 @@ func (e *encoder) tunnel(t *Tunnel) {
 	e.end(t.End)
 	e.end(t.Next)
 	e.number(uint64(t.Keepalive))
+	e.mtu(t.MTU)
 }
 
 func (e *encoder) end(v TunnelEnd) {

@@ -42,6 +42,19 @@ func (u Underlay) Overhead() int {
 	return vxlanIPv4
 }
 
+// Leaves returns the largest IP packet of a workload that a link carries, of a fabric whose links should all carry declared
+// bytes. WireGuard fills packets up to multiples of 16 bytes, but not beyond the MTU of its device, which follows from what
+// is declared (WireGuard, 5.4.6; wg_packet_create_data in Linux).
+func (u Underlay) Leaves(link, declared int) int {
+	if !u.Encrypted || link >= declared {
+		return min(link, declared) - u.Overhead()
+	}
+	return (link-(u.Overhead()-vxlanIPv4))&^15 - vxlanIPv4
+}
+
+// Tunnel returns the largest packet within a WireGuard tunnel that leaves a workload packets of mtu bytes.
+func Tunnel(mtu int) int { return mtu + vxlanIPv4 }
+
 // String names what adds the overhead.
 func (u Underlay) String() string {
 	family := "IPv4"

@@ -32,8 +32,9 @@ type Tunnel struct {
 	Peer wireguard.Peer
 	// Next is the peer under the key that it is about to use; without allowed IPs, and zero outside of rotations.
 	Next wireguard.Peer
-	// Probe is the address at which the peer answers probes.
+	// Probe is the address at which the peer answers probes, and MTU the largest packet that the tunnel should carry.
 	Probe netip.Addr
+	MTU   int
 }
 
 // Of returns what a plan asks for. ownPort is the port that the node's configuration names; 0 takes the plan's.
@@ -51,7 +52,10 @@ func Of(n *plan.Node, kernel bool, ownPort uint16) Want {
 	}
 	allowed := n.Allowed()
 	for _, t := range n.Tunnels {
-		out := Tunnel{Name: t.Name, Probe: t.Probe, Peer: peer(t.End, t)}
+		out := Tunnel{Name: t.Name, Probe: t.Probe, MTU: w.Link.MTU, Peer: peer(t.End, t)}
+		if t.MTU > 0 {
+			out.MTU = min(t.MTU, out.MTU)
+		}
 		out.Peer.Allowed = allowed[t.Name]
 		if !t.Next.Key.IsZero() {
 			out.Next = peer(t.Next, t)
@@ -81,7 +85,7 @@ func (w Want) Targets() []paths.Target {
 	var out []paths.Target
 	for _, t := range w.Tunnels {
 		if t.Probe.IsValid() {
-			out = append(out, paths.Target{Name: t.Name, Address: t.Probe, MTU: w.Link.MTU})
+			out = append(out, paths.Target{Name: t.Name, Address: t.Probe, MTU: t.MTU})
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -63,7 +64,7 @@ func (s *nodeService) Register(ctx context.Context, req *connect.Request[weftv1.
 		return nil, badArgument("the tunnel address %.60q is not an IP address", req.Msg.Vtep)
 	}
 	name := node(ctx)
-	n := compile.NodeState{VTEP: vtep.Unmap(), Labels: req.Msg.Labels, NAT: req.Msg.Nat}
+	n := compile.NodeState{VTEP: vtep.Unmap(), Labels: req.Msg.Labels, NAT: req.Msg.Nat, MTU: int(min(req.Msg.UnderlayMtu, math.MaxUint16))}
 	if n.WireGuard, err = wireGuard(req.Msg.Wireguard); err != nil {
 		return nil, err
 	}

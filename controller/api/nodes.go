@@ -40,6 +40,12 @@ func (s *intentService) ListNodes(ctx context.Context, _ *connect.Request[weftv1
 			Keyed: !n.WireGuard.Key.IsZero(), Nat: n.NAT, Drained: n.Drained, Connected: st.Connected(now),
 			EnforcedRevision: st.Enforced, Report: report(st), Leases: leases[name],
 		}
+		if p := edit.LinkProblem(v, name); p != "" {
+			if info.Report == nil {
+				info.Report = &weftv1.NodeReport{}
+			}
+			info.Report.Problems = append(info.Report.Problems, p)
+		}
 		if p, ok := s.Planner.Planned(name); ok {
 			info.PlannedRevision = p.Revision
 			addOverlay(info, v, p.Plan)

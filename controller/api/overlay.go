@@ -36,6 +36,11 @@ func (s *intentService) Overlay(ctx context.Context, req *connect.Request[weftv1
 			resp.Problems = append(resp.Problems, f.Field+" "+f.Message)
 		}
 	}
+	for _, name := range names {
+		if p := edit.LinkProblem(v, name); p != "" {
+			resp.Problems = append(resp.Problems, p)
+		}
+	}
 	if len(req.Msg.Nodes) > 0 {
 		names = nil
 		for _, n := range req.Msg.Nodes {

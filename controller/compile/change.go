@@ -123,6 +123,9 @@ func (e *Engine) applyNode(c NodeChange) {
 			e.touch(ref, partPlacement)
 		}
 	}
+	if LinkMTU(x.settings, old) != LinkMTU(x.settings, now) || old.VTEP.Is6() != now.VTEP.Is6() {
+		e.touchWays(c.Name)
+	}
 	if !x.encrypted() {
 		return
 	}
@@ -134,6 +137,19 @@ func (e *Engine) applyNode(c NodeChange) {
 		if !x.keyedState(n) {
 			e.dirtyNodes[name] = true // it knows others by their underlay addresses
 		}
+	}
+}
+
+// touchWays marks the nodes that may have ways to or over a node.
+func (e *Engine) touchWays(name fabric.NodeName) {
+	if e.index.encrypted() {
+		for other := range e.index.nodes {
+			e.dirtyNodes[other] = true
+		}
+		return
+	}
+	for ref := range e.index.placedOn(name) {
+		e.touchHolders(ref)
 	}
 }
 

@@ -70,9 +70,10 @@ func (e *Engine) Flush() (changed map[fabric.NodeName]plan.Node, removed []fabri
 		}
 	}
 	clear(e.dirtyNodes)
+	narrow := e.index.anyNarrow()
 	for name, n := range next {
 		was, had := e.plans[name]
-		now := share(was, e.index.withOverlay(n, e.net))
+		now := share(was, e.index.withWays(e.index.withOverlay(n, e.net), e.net, narrow))
 		if had && plan.Diff(was, now).IsEmpty() {
 			continue
 		}

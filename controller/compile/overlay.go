@@ -136,9 +136,8 @@ func (x *index) withOverlay(n plan.Node, net *overlay.Net) plan.Node {
 	}
 	share := net.Share(n.Name)
 	n.Settings.Encryption.Relay = share.Relay
-	self := x.nodes[n.Name]
 	for _, name := range share.Tunnels {
-		n.Tunnels = append(n.Tunnels, x.tunnel(self, name))
+		n.Tunnels = append(n.Tunnels, x.tunnel(n.Name, name))
 	}
 	for _, h := range share.Hops {
 		n.Hops = append(n.Hops, plan.Hop{Node: h.Node, VTEP: x.vtep(x.nodes[h.Node]), Via: h.Via})
@@ -146,7 +145,8 @@ func (x *index) withOverlay(n plan.Node, net *overlay.Net) plan.Node {
 	return n
 }
 
-func (x *index) tunnel(self NodeState, name fabric.NodeName) plan.Tunnel {
+func (x *index) tunnel(own, name fabric.NodeName) plan.Tunnel {
+	self := x.nodes[own]
 	other := x.nodes[name]
 	t := plan.Tunnel{
 		Name: name, VTEP: other.Overlay, Probe: Probe(x.settings.Overlay.VTEPs, other.Overlay),
@@ -154,6 +154,9 @@ func (x *index) tunnel(self NodeState, name fabric.NodeName) plan.Tunnel {
 	}
 	if self.NAT {
 		t.Keepalive = natKeepalive
+	}
+	if mtu := x.directMTU(own, name, true); mtu < x.settings.WorkloadMTU(self.VTEP.Is6()) {
+		t.MTU = topology.Tunnel(mtu)
 	}
 	return t
 }

@@ -31,8 +31,9 @@ func Plans(s State) map[fabric.NodeName]plan.Node {
 		x.setNetPeers(net, out[name])
 	}
 	net.Dirty() // chooses relays
+	narrow := x.anyNarrow()
 	for name, n := range out {
-		out[name] = x.withOverlay(n, net)
+		out[name] = x.withWays(x.withOverlay(n, net), net, narrow)
 	}
 	return out
 }

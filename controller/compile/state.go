@@ -64,6 +64,8 @@ type NodeState struct {
 	NAT bool `json:"nat,omitzero"`
 	// Drained keeps further leases away from the node.
 	Drained bool `json:"drained,omitzero"`
+	// MTU is the largest IP packet of the link that has the announced address, in bytes; 0 when the node doesn't know.
+	MTU int `json:"mtu,omitzero"`
 }
 
 // ClientGateway is how remote clients reach a node.
@@ -133,5 +135,5 @@ type PlacedChange struct {
 // Equal reports whether two states of a node say the same.
 func (n NodeState) Equal(o NodeState) bool {
 	return n.VTEP == o.VTEP && n.Overlay == o.Overlay && n.WireGuard == o.WireGuard && n.Next == o.Next && n.Clients == o.Clients &&
-		n.NAT == o.NAT && n.Drained == o.Drained && maps.Equal(n.Labels, o.Labels)
+		n.NAT == o.NAT && n.Drained == o.Drained && n.MTU == o.MTU && maps.Equal(n.Labels, o.Labels)
 }

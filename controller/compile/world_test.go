@@ -148,6 +148,7 @@ func drawNode(t *rapid.T, name fabric.NodeName) *compile.NodeState {
 		VTEP:   vtep(name, rapid.IntRange(1, 2).Draw(t, "generation")),
 		Labels: rapid.SampledFrom([]fabric.Labels{nil, {"zone": "x"}, {"zone": "x", "role": "gw"}, {"zone": "y", "role": "gw"}}).Draw(t, "nodeLabels"),
 	}
+	n.MTU = rapid.SampledFrom([]int{0, 0, 1400, 1450, 9000}).Draw(t, "linkMTU")
 	if rapid.IntRange(0, 3).Draw(t, "keyless") > 0 {
 		n.Overlay = overlayAddr(name, rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "overlay"))
 		n.WireGuard = compile.WireGuard{Key: fabric.PublicKey{name[1], rapid.Byte().Draw(t, "key")}, Port: rapid.SampledFrom([]uint16{0, 7}).Draw(t, "wgPort")}

@@ -30,6 +30,7 @@ func allocate(v *state.View, after *topology.Intent, workloads []Workload) ([]st
 	a.leases()
 	a.bindings()
 	a.overlay()
+	a.sizes()
 	a.placed()
 	return a.changes, a.problems
 }

@@ -58,6 +58,7 @@ func drawTunnels(t *rapid.T, n *plan.Node) {
 		tunnel := plan.Tunnel{
 			Name: name, VTEP: netip.AddrFrom4([4]byte{100, 92, 0, byte(i)}), Probe: netip.AddrFrom4([4]byte{100, 92, 128, byte(i)}),
 			End: end(t, 1), Keepalive: rapid.SampledFrom([]uint16{0, 25}).Draw(t, "keepalive"),
+			MTU: rapid.SampledFrom([]int{0, 1300}).Draw(t, "tunnelMTU"),
 		}
 		if rapid.Bool().Draw(t, "rotates") {
 			tunnel.Next = end(t, 3)

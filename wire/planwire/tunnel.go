@@ -43,7 +43,7 @@ func (r *reader) encryption(m *weftv1.PlanEncryption) plan.Encryption {
 func tunnelToProto(t *plan.Tunnel) *weftv1.PlanTunnel {
 	return &weftv1.PlanTunnel{
 		Name: string(t.Name), Vtep: addrText(t.VTEP), Probe: addrText(t.Probe),
-		End: endToProto(t.End), Next: endToProto(t.Next), KeepaliveSeconds: uint32(t.Keepalive),
+		End: endToProto(t.End), Next: endToProto(t.Next), KeepaliveSeconds: uint32(t.Keepalive), Mtu: uint32(t.MTU),
 	}
 }
 
@@ -62,6 +62,7 @@ func (r *reader) tunnel(m *weftv1.PlanTunnel) *plan.Tunnel {
 	t := &plan.Tunnel{
 		Name: r.node("name", m.GetName()), VTEP: r.addr("vtep", m.GetVtep()), Probe: r.addr("probe", m.GetProbe()),
 		Keepalive: uint16(r.number("keepalive_seconds", m.GetKeepaliveSeconds(), 0, math.MaxUint16)),
+		MTU:       int(r.number("mtu", m.GetMtu(), 0, math.MaxUint16)),
 	}
 	t.End = r.end("end", m.GetEnd())
 	if m.GetNext() != nil {

@@ -195,8 +195,9 @@ type RegisterRequest struct {
 	// The key that the node is about to use. While it is there, and again for each new one, Register returns once every
 	// connected node with a tunnel to this one acts on a plan that holds it, or the time for that is up.
 	WireguardNext *WireGuardEnd  `protobuf:"bytes,5,opt,name=wireguard_next,json=wireguardNext,proto3" json:"wireguard_next,omitempty"`
-	Nat           bool           `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"`        // other nodes can't reach the endpoint: they wait for this one to speak
-	Clients       *ClientGateway `protobuf:"bytes,7,opt,name=clients,proto3" json:"clients,omitempty"` // absent: the node can't serve remote clients
+	Nat           bool           `protobuf:"varint,6,opt,name=nat,proto3" json:"nat,omitempty"`                                    // other nodes can't reach the endpoint: they wait for this one to speak
+	Clients       *ClientGateway `protobuf:"bytes,7,opt,name=clients,proto3" json:"clients,omitempty"`                             // absent: the node can't serve remote clients
+	UnderlayMtu   uint32         `protobuf:"varint,8,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"` // of the link that has the address vtep; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +279,13 @@ func (x *RegisterRequest) GetClients() *ClientGateway {
 		return x.Clients
 	}
 	return nil
+}
+
+func (x *RegisterRequest) GetUnderlayMtu() uint32 {
+	if x != nil {
+		return x.UnderlayMtu
+	}
+	return 0
 }
 
 // WireGuardEnd is a public key and where it listens.
@@ -1213,7 +1221,7 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\x03csr\x18\x03 \x01(\fR\x03csr\"@\n" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x0e\n" +
-	"\x02ca\x18\x02 \x01(\fR\x02ca\"\xef\x02\n" +
+	"\x02ca\x18\x02 \x01(\fR\x02ca\"\x92\x03\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04vtep\x18\x01 \x01(\tR\x04vtep\x12<\n" +
 	"\x06labels\x18\x02 \x03(\v2$.weft.v1.RegisterRequest.LabelsEntryR\x06labels\x12\x18\n" +
@@ -1221,7 +1229,8 @@ const file_weft_v1_node_proto_rawDesc = "" +
 	"\twireguard\x18\x04 \x01(\v2\x15.weft.v1.WireGuardEndR\twireguard\x12<\n" +
 	"\x0ewireguard_next\x18\x05 \x01(\v2\x15.weft.v1.WireGuardEndR\rwireguardNext\x12\x10\n" +
 	"\x03nat\x18\x06 \x01(\bR\x03nat\x120\n" +
-	"\aclients\x18\a \x01(\v2\x16.weft.v1.ClientGatewayR\aclients\x1a9\n" +
+	"\aclients\x18\a \x01(\v2\x16.weft.v1.ClientGatewayR\aclients\x12!\n" +
+	"\funderlay_mtu\x18\b \x01(\rR\vunderlayMtu\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"4\n" +

@@ -1377,6 +1377,7 @@ type PlanTunnel struct {
 	End              *PlanTunnelEnd         `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
 	Next             *PlanTunnelEnd         `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`                                                  // absent: none
 	KeepaliveSeconds uint32                 `protobuf:"varint,6,opt,name=keepalive_seconds,json=keepaliveSeconds,proto3" json:"keepalive_seconds,omitempty"` // 0: none
+	Mtu              uint32                 `protobuf:"varint,7,opt,name=mtu,proto3" json:"mtu,omitempty"`                                                   // largest packet that it carries; 0: what workload_mtu needs
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1449,6 +1450,13 @@ func (x *PlanTunnel) GetNext() *PlanTunnelEnd {
 func (x *PlanTunnel) GetKeepaliveSeconds() uint32 {
 	if x != nil {
 		return x.KeepaliveSeconds
+	}
+	return 0
+}
+
+func (x *PlanTunnel) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
 	}
 	return 0
 }
@@ -1749,7 +1757,7 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
 	"\x04file\x18\x03 \x01(\tR\x04file\x12\x12\n" +
-	"\x04line\x18\x04 \x01(\x05R\x04line\"\xcd\x01\n" +
+	"\x04line\x18\x04 \x01(\x05R\x04line\"\xdf\x01\n" +
 	"\n" +
 	"PlanTunnel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
@@ -1757,7 +1765,8 @@ const file_weft_v1_plan_proto_rawDesc = "" +
 	"\x05probe\x18\x03 \x01(\tR\x05probe\x12(\n" +
 	"\x03end\x18\x04 \x01(\v2\x16.weft.v1.PlanTunnelEndR\x03end\x12*\n" +
 	"\x04next\x18\x05 \x01(\v2\x16.weft.v1.PlanTunnelEndR\x04next\x12+\n" +
-	"\x11keepalive_seconds\x18\x06 \x01(\rR\x10keepaliveSeconds\"=\n" +
+	"\x11keepalive_seconds\x18\x06 \x01(\rR\x10keepaliveSeconds\x12\x10\n" +
+	"\x03mtu\x18\a \x01(\rR\x03mtu\"=\n" +
 	"\rPlanTunnelEnd\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\"C\n" +
