@@ -43,7 +43,7 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 	if err := r.startSwitch(ctx, n); err != nil {
 		return err
 	}
-	if n.Kernel {
+	if n.KernelCard {
 		return n.addressUnderlay(ctx)
 	}
 	return n.makeUnderlayBridge(ctx, mtu)
@@ -51,7 +51,7 @@ func (r *Record) startOVS(ctx context.Context, n Node, mtu int) error {
 
 // underlayLink is the link that has the node's tunnel address.
 func (n Node) underlayLink() string {
-	if n.Kernel {
+	if n.KernelCard {
 		return "eth0"
 	}
 	return "br-ul"

@@ -44,6 +44,7 @@ type Node struct {
 	Dir       string          `json:"dir"` // of its Open vSwitch, agent and logs
 	// Kernel says that the kernel forwards the node's packets, not vswitchd.
 	Kernel     bool          `json:"kernel,omitempty"`
+	KernelCard bool          `json:"kernelCard,omitempty"` // the network card is the kernel's, and no port of a bridge
 	Labels     fabric.Labels `json:"labels,omitempty"`
 	NAT        bool          `json:"nat,omitempty"` // behind a router; VTEP is one that nobody else reaches
 	VTEP       netip.Addr    `json:"vtep"`

@@ -13,7 +13,8 @@ import (
 
 // Two nodes lose sight of each other, and both see a third, which takes over; when the way heals, it is used again.
 func TestRelayTakesOver(t *testing.T) {
-	r, topo := testLab(t, "testdata/mesh")
+	// With the network cards left to the kernel, as docs/encryption.md recommends it.
+	r, topo := testLabWith(t, func(o *Options) { o.KernelCard = true }, "testdata/mesh")
 	wantPredicted(t, r, topo.Intent)
 	a, b := r.Nodes[1], r.Nodes[2]
 	all, err := r.Paths(topo.Intent)

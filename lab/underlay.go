@@ -75,12 +75,14 @@ func (r *Record) makeNetworks(ctx context.Context) error {
 type underlay struct {
 	net    netip.Prefix
 	mtu    int
-	kernel bool // the kernel's datapath, whose tunnels need no bridge below them
+	kernel bool // the kernel's datapath
+	// kernelCard leaves the network card to the kernel: neither the kernel's tunnels nor encrypted ones need a bridge below them.
+	kernelCard bool
 }
 
 // underlayOf returns the underlay that options ask for.
 func underlayOf(o Options) underlay {
-	u := underlay{net: underlayNet, mtu: o.Topology.Intent.Settings().UnderlayMTU, kernel: o.KernelDatapath}
+	u := underlay{net: underlayNet, mtu: o.Topology.Intent.Settings().UnderlayMTU, kernel: o.KernelDatapath, kernelCard: o.KernelDatapath || o.KernelCard}
 	if o.IPv6Underlay {
 		u.net = underlayNet6
 	}
@@ -97,6 +99,7 @@ func (r *Record) makeNode(ctx context.Context, index int, ul underlay, declared 
 		Namespace:  r.namespaceName(name),
 		Dir:        filepath.Join(r.dir, name),
 		Kernel:     ul.kernel,
+		KernelCard: ul.kernelCard,
 		Labels:     declared.Metadata.Labels,
 		NAT:        declared.Spec.NAT,
 		VTEP:       address,

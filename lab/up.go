@@ -30,6 +30,9 @@ type Options struct {
 	IPv6Underlay bool
 	// KernelDatapath has the kernel forward packets, where it has Open vSwitch's module.
 	KernelDatapath bool
+	// KernelCard leaves the nodes' network cards to the kernel where vswitchd forwards packets, too: encrypted tunnels need
+	// no bridge below them, and plain ones don't work without it.
+	KernelCard bool
 	// SkipVMs leaves virtual machines out.
 	SkipVMs bool
 	// Progress receives a line for each step.
@@ -104,6 +107,9 @@ func (o *Options) check() (guest.Files, error) {
 		if _, err := exec.LookPath("iptables"); d.Spec.NAT && err != nil {
 			errs = append(errs, fmt.Errorf("lab: iptables is missing, and %s is behind NAT: install the package iptables (or run `make deps`)", d.Metadata.Name))
 		}
+	}
+	if o.KernelCard && !o.KernelDatapath && !o.Topology.Intent.Settings().Encryption.Required {
+		errs = append(errs, errors.New("lab: the network cards can't be the kernel's: vswitchd's plain tunnels leave by a bridge only; write encryption: {mode: wireguard, required: true} into the Fabric, or leave --card bridge"))
 	}
 	if o.Nodes < 1 || o.Nodes > MaxNodes {
 		errs = append(errs, fmt.Errorf("lab: %d nodes are out of range 1-%d", o.Nodes, MaxNodes))

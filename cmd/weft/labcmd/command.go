@@ -70,6 +70,7 @@ type buildFlags struct {
 	skipVMs          bool
 	underlay         string
 	datapath         string
+	card             string
 }
 
 func (f *buildFlags) register(cmd *cobra.Command) {
@@ -80,6 +81,7 @@ func (f *buildFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.skipVMs, "no-vms", false, "leave virtual machines out")
 	cmd.Flags().StringVar(&f.underlay, "underlay", "ipv4", "family of the nodes' tunnel addresses: ipv4 or ipv6")
 	cmd.Flags().StringVar(&f.datapath, "datapath", "netdev", "who forwards packets: netdev (vswitchd) or system (the kernel, where it has Open vSwitch's module)")
+	cmd.Flags().StringVar(&f.card, "card", "bridge", "whose the nodes' network cards are: bridge (a port of Open vSwitch) or kernel (faster, for fabrics that require encryption)")
 	cobra.CheckErr(cmd.MarkFlagRequired("filename"))
 }
 
@@ -90,6 +92,9 @@ func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Optio
 	}
 	if f.datapath != "netdev" && f.datapath != "system" {
 		return lab.Options{}, fmt.Errorf("--datapath %q is none: write netdev or system", f.datapath)
+	}
+	if f.card != "bridge" && f.card != "kernel" {
+		return lab.Options{}, fmt.Errorf("--card %q is none: write bridge or kernel", f.card)
 	}
 	topo, err := lab.Load(f.paths, cmd.InOrStdin(), f.nodes)
 	if err != nil {
@@ -112,6 +117,6 @@ func (f *buildFlags) options(cmd *cobra.Command, common *commonFlags) (lab.Optio
 	}
 	return lab.Options{
 		Name: common.name, StateDir: common.stateDir, Topology: topo, Nodes: f.nodes,
-		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, IPv6Underlay: f.underlay == "ipv6", KernelDatapath: f.datapath == "system", Progress: cmd.ErrOrStderr(), Now: time.Now,
+		BinDir: binDir, GuestDir: guestDir, SkipVMs: f.skipVMs, IPv6Underlay: f.underlay == "ipv6", KernelDatapath: f.datapath == "system", KernelCard: f.card == "kernel", Progress: cmd.ErrOrStderr(), Now: time.Now,
 	}, nil
 }
