@@ -41,25 +41,30 @@ func (h *Host) OpenTap(name string, mtu int) (tap *os.File, err error) {
 	return tap, err
 }
 
-// openTap opens the device, without blocking reads (Documentation/networking/tuntap.rst).
-func openTap(name string) (*os.File, error) {
+// openTap opens the device for Go's poller, which takes a tap only once it has its name
+// (Documentation/networking/tuntap.rst).
+func openTap(name string) (tap *os.File, err error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	tap := os.NewFile(uintptr(fd), "/dev/net/tun")
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, unix.Close(fd))
+		}
+	}()
 	request, err := unix.NewIfreq(name)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("tap %q: %w", name, err), tap.Close())
+		return nil, fmt.Errorf("tap %q: %w", name, err)
 	}
 	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		return nil, errors.Join(fmt.Errorf("open tap %s: %w", name, err), tap.Close())
+		return nil, fmt.Errorf("open tap %s: %w", name, err)
 	}
 	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
-		return nil, errors.Join(fmt.Errorf("make tap %s persistent: %w", name, err), tap.Close())
+		return nil, fmt.Errorf("make tap %s persistent: %w", name, err)
 	}
-	return tap, nil
+	return os.NewFile(uintptr(fd), "/dev/net/tun"), nil
 }
 
 // SetAddresses gives a link of the node exactly these IPv4 addresses, and sets it up. A link that isn't there is

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
@@ -48,14 +50,15 @@ type Counters struct {
 // frames is the packet side of an embedded device: a tun.Device whose packets travel as Ethernet frames on a tap.
 // It answers ARP for the other nodes' VTEPs, and hands packets for other nodes back to WireGuard: that is all a relay does.
 type frames struct {
-	name   string
-	tap    *os.File
-	fd     int
-	wake   int // an eventfd: something is in relay, or the device is closed
-	link   Link
-	mac    [2]fabric.MAC // the bridge's and the peers'
-	relay  chan []byte
-	events chan tun.Event
+	name       string
+	tap        *os.File
+	raw        syscall.RawConn // of tap
+	fd         int
+	moderation *moderation
+	link       Link
+	mac        [2]fabric.MAC // the bridge's and the peers'
+	relay      chan []byte
+	events     chan tun.Event
 
 	relays  atomic.Bool
 	turns   atomic.Uint64 // of Read: at the begin of each, what was read before has its session
@@ -77,54 +80,71 @@ func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 	if !link.VTEP.Is4() || !link.VTEPs.Contains(link.VTEP) {
 		return nil, fmt.Errorf("tunnel address %s isn't one of %s", link.VTEP, link.VTEPs)
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
-	}
-	d := &frames{name: name, tap: tap, fd: int(tap.Fd()), wake: wake, link: link, relay: make(chan []byte, relayQueue), events: make(chan tun.Event, 1)}
+	d := &frames{name: name, tap: tap, link: link, relay: make(chan []byte, relayQueue), events: make(chan tun.Event, 1)}
 	d.mac = [2]fabric.MAC{link.MAC, GatewayMAC()}
 	d.relays.Store(link.Relay)
-	if err := unix.SetNonblock(d.fd, true); err != nil {
-		return nil, errors.Join(fmt.Errorf("tap %s: %w", name, err), unix.Close(wake))
+	// A deadline wakes the reader, and a file without the poller takes none.
+	err := tap.SetReadDeadline(time.Time{})
+	if err == nil {
+		d.raw, err = tap.SyscallConn()
+	}
+	if err == nil {
+		err = d.raw.Control(func(fd uintptr) { d.fd = int(fd) }) // valid until the tap is closed
+	}
+	if err == nil {
+		d.moderation, err = newModeration()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tap %s: %w", name, err)
 	}
 	d.events <- tun.EventUp
 	return d, nil
 }
 
-// Read waits for packets to encrypt.
-func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+// Read waits for packets to encrypt, in Go's poller: a thread of its own that waits in the kernel would cost several changes
+// of threads for each packet that comes alone.
+func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 	d.reading.RLock()
 	defer d.reading.RUnlock()
 	for {
 		d.turns.Add(1)
+		// The deadline is taken back before relay is looked at, so that who fills relay afterwards wakes what waits below.
+		if err := d.tap.SetReadDeadline(time.Time{}); err != nil {
+			return 0, fmt.Errorf("tap %s: %w", d.name, err)
+		}
 		if d.closed.Load() {
 			return 0, os.ErrClosed
 		}
-		n := d.readRelayed(bufs, sizes, offset)
-		more, err := d.readTap(bufs[n:], sizes[n:], offset)
-		if n += more; n > 0 || err != nil {
+		n = d.readRelayed(bufs, sizes, offset)
+		waited := d.raw.Read(func(uintptr) (done bool) {
+			var more int
+			more, err = d.readTap(bufs[n:], sizes[n:], offset)
+			n += more
+			return n > 0 || err != nil
+		})
+		switch {
+		case err != nil:
 			return n, err
-		}
-		if err := d.wait(); err != nil {
-			return 0, err
+		case n > 0:
+			return d.gather(n, bufs, sizes, offset)
+		case !errors.Is(waited, os.ErrDeadlineExceeded):
+			return 0, fmt.Errorf("wait for tap %s: %w", d.name, waited)
 		}
 	}
 }
 
-// wait waits until the tap or the relay has something.
-func (d *frames) wait() error {
-	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.wake), Events: unix.POLLIN}}
-	if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("wait for tap %s: %w", d.name, err)
+// gather reads more behind the n packets that there are, after a moment, while packets come fast.
+func (d *frames) gather(n int, bufs [][]byte, sizes []int, offset int) (int, error) {
+	d.moderation.pace.note(n, time.Now())
+	if n >= len(bufs)/2 || !d.moderation.pace.fast() {
+		return n, nil
 	}
-	if fds[1].Revents != 0 {
-		var b [8]byte
-		_, _ = unix.Read(d.wake, b[:]) // another reader may have reset it
-	}
-	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 && !d.closed.Load() {
-		return fmt.Errorf("tap %s is gone", d.name)
-	}
-	return nil
+	d.moderation.wait()
+	more := d.readRelayed(bufs[n:], sizes[n:], offset)
+	n += more
+	tapped, err := d.readTap(bufs[n:], sizes[n:], offset)
+	d.moderation.pace.note(more+tapped, time.Now())
+	return n + tapped, err
 }
 
 func (d *frames) readRelayed(bufs [][]byte, sizes []int, offset int) (n int) {
@@ -143,11 +163,15 @@ func (d *frames) readRelayed(bufs [][]byte, sizes []int, offset int) (n int) {
 	return n
 }
 
-// readTap reads what the tap has, without waiting.
+// readTap reads what the tap has, without waiting. Frames are read so that their packets come to lie where WireGuard wants
+// them, the Ethernet header before that.
 func (d *frames) readTap(bufs [][]byte, sizes []int, offset int) (n int, err error) {
-	var frame [largestFrame]byte
+	if offset < etherHeader {
+		return 0, fmt.Errorf("tap %s: no room for the Ethernet header", d.name)
+	}
 	for n < len(bufs) {
-		size, err := unix.Read(d.fd, frame[:])
+		frame := bufs[n][offset-etherHeader:]
+		size, err := unix.Read(d.fd, frame)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil
@@ -156,12 +180,10 @@ func (d *frames) readTap(bufs [][]byte, sizes []int, offset int) (n int, err err
 		case err != nil:
 			return n, fmt.Errorf("read tap %s: %w", d.name, err)
 		}
-		p := d.outgoing(frame[:size])
-		if p == nil || len(p) > len(bufs[n])-offset {
-			continue
+		if p := d.outgoing(frame[:size]); p != nil {
+			sizes[n] = len(p)
+			n++
 		}
-		sizes[n] = copy(bufs[n][offset:], p)
-		n++
 	}
 	return n, nil
 }
@@ -248,8 +270,9 @@ func (d *frames) forward(p packet) bool {
 	return false
 }
 
+// wakeReader makes the reader look at relay and at closed.
 func (d *frames) wakeReader() {
-	_, _ = unix.Write(d.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it fails only when the count is as large as it gets
+	_ = d.tap.SetReadDeadline(time.Unix(1, 0)) // it fails only once the tap is closed, and then nobody reads
 }
 
 func (d *frames) counters() Counters {
@@ -284,7 +307,7 @@ func (d *frames) Close() (err error) {
 		defer d.reading.Unlock()
 		d.holding.Wait()
 		close(d.events)
-		err = errors.Join(d.tap.Close(), unix.Close(d.wake))
+		err = errors.Join(d.tap.Close(), d.moderation.close())
 	})
 	return err
 }
