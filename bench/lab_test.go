@@ -51,6 +51,8 @@ type labSpec struct {
 	name  string // sets labs of one benchmark apart
 	nodes int
 	yaml  string
+	// kernelCard leaves the nodes' network cards to the kernel.
+	kernelCard bool
 }
 
 // labUp builds a lab that goes with the test.
@@ -67,7 +69,7 @@ func labUp(tb testing.TB, s labSpec) *lab.Record {
 	}
 	o := lab.Options{
 		Name: fmt.Sprintf("b%d%s", os.Getpid(), s.name), Topology: topology, Nodes: s.nodes, BinDir: binaries(tb), StateDir: shortDir(tb),
-		SkipVMs: true, Progress: io.Discard, Now: time.Now,
+		SkipVMs: true, KernelCard: s.kernelCard, Progress: io.Discard, Now: time.Now,
 	}
 	r, err := lab.Up(tb.Context(), o)
 	if err != nil {
