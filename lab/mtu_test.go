@@ -74,7 +74,7 @@ func TestNarrowLink(t *testing.T) {
 			if err := runIP(t.Context(), fmt.Sprintf("-n %s link set eth0 mtu %d", small.Namespace, link), fmt.Sprintf("-n %s link set %s mtu %d", r.underlayNamespace(), small.Name, link)); err != nil {
 				t.Fatal(err)
 			}
-			wantOverlayProblem(t, r, fmt.Sprintf("node %s reaches others by a link with an MTU of %d", small.Name, link), true)
+			wantOverlayProblem(t, r, fmt.Sprintf("node %s: the link to other nodes has an MTU of %d", small.Name, link), true)
 			wantEnforced(t, r)
 			if tt.name == "encrypted" { // what is planned passes, so nobody is warned of a lie
 				wantTunnel(t, r, small, r.Nodes[1], func(h *weftv1.TunnelHealth) bool {

@@ -66,6 +66,9 @@ func NewMeter(mtu int) *Meter {
 	return &Meter{path: Path{Up: true}, needed: upAfter, sizes: newSizes(mtu)}
 }
 
+// Expect says that the path should carry packets of mtu bytes from now on. Whether it is up doesn't depend on that.
+func (m *Meter) Expect(mtu int) { m.sizes = newSizes(mtu) }
+
 // Path returns what is known.
 func (m *Meter) Path() Path {
 	p := m.path

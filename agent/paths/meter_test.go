@@ -218,3 +218,21 @@ func TestRateOfLargeProbes(t *testing.T) {
 		t.Errorf("%d of 4000 probes are large, at most %d should be", large, most)
 	}
 }
+
+// Another plan asks for another size; whether the path is up, and for how long, stays known.
+func TestExpectAnotherSize(t *testing.T) {
+	w := newWalk(1440)
+	w.carries = none
+	w.until(t, false)
+	before := w.Path()
+	w.Expect(1340)
+	if p := w.Path(); p.Up || p.Since != before.Since || p.Sent != before.Sent {
+		t.Errorf("from %+v to %+v", before, p)
+	}
+	w.carries = func(size int) bool { return size <= 1340 }
+	w.until(t, true)
+	w.steps(2 * largeEvery)
+	if p := w.Path(); p.MTU != 1340 || p.Narrow {
+		t.Errorf("%+v", p)
+	}
+}

@@ -78,7 +78,11 @@ func (p *Prober) SetTargets(local netip.Addr, targets []Target) {
 	}
 	next := make(map[netip.Addr]*target, len(targets))
 	for _, t := range targets {
-		if was, ok := p.targets[t.Address]; ok && was.Target == t {
+		if was, ok := p.targets[t.Address]; ok && was.Name == t.Name {
+			if was.MTU != t.MTU {
+				was.Target = t
+				was.meter.Expect(t.MTU)
+			}
 			next[t.Address] = was
 			continue
 		}

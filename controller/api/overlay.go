@@ -38,7 +38,7 @@ func (s *intentService) Overlay(ctx context.Context, req *connect.Request[weftv1
 	}
 	for _, name := range names {
 		if p := edit.LinkProblem(v, name); p != "" {
-			resp.Problems = append(resp.Problems, p)
+			resp.Problems = append(resp.Problems, fmt.Sprintf("node %s: %s", name, p))
 		}
 	}
 	if len(req.Msg.Nodes) > 0 {

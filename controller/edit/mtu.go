@@ -25,15 +25,15 @@ func LinkProblem(v *state.View, name fabric.NodeName) string {
 	}
 	var b strings.Builder
 	if narrow(s, n) {
-		fmt.Fprintf(&b, "node %s reaches others by a link with an MTU of %d, but the Fabric's spec.underlayMTU is %d", name, n.MTU, s.UnderlayMTU)
+		fmt.Fprintf(&b, "the link to other nodes has an MTU of %d, but the Fabric's spec.underlayMTU is %d", n.MTU, s.UnderlayMTU)
 	} else if len(unfit) > 0 {
-		fmt.Fprintf(&b, "node %s reaches others by %s", name, s.Underlay(n.VTEP.Is6()))
+		fmt.Fprintf(&b, "other nodes are reached by %s", s.Underlay(n.VTEP.Is6()))
 	}
 	if b.Len() > 0 {
 		fmt.Fprintf(&b, ": its ways leave %d bytes to workloads", leaves)
 	}
 	if len(unfit) > 0 {
-		fmt.Fprintf(&b, ", and networks %s need more", strings.Join(unfit, ", "))
+		fmt.Fprintf(&b, ", too little for %s", strings.Join(unfit, ", "))
 	}
 	return b.String()
 }

@@ -73,7 +73,7 @@ func TestSizesThatDontFit(t *testing.T) {
 	v = register(t, v, "n1", at("192.0.2.1", 1400))
 	v = register(t, v, "n2", at("192.0.2.2", 9000))
 	v = register(t, v, "n3", at("192.0.2.3", 0))
-	want := "node n1 reaches others by a link with an MTU of 1400, but the Fabric's spec.underlayMTU is 1500: its ways leave 1350 bytes to workloads, and networks acme/prod need more"
+	want := "the link to other nodes has an MTU of 1400, but the Fabric's spec.underlayMTU is 1500: its ways leave 1350 bytes to workloads, too little for acme/prod"
 	if got := edit.LinkProblem(v, "n1"); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
