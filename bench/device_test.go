@@ -1,13 +1,10 @@
 package bench
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -61,8 +58,8 @@ func beDevice(text string) error {
 	return nil
 }
 
-// rawWireGuard puts a device of its own beside the fabric on two nodes, over the same underlay. It has as many processors as
-// an agent gives its device.
+// rawWireGuard puts a device of its own beside the fabric on two nodes, over the same underlay, with the defaults of Go's
+// runtime, which serve it best.
 func rawWireGuard(tb testing.TB, name string, r *lab.Record) *across {
 	tb.Helper()
 	const (
@@ -89,7 +86,7 @@ func rawWireGuard(tb testing.TB, name string, r *lab.Record) *across {
 		}
 		startDaemon(tb, daemonSpec{
 			namespace: n.Namespace, dir: tb.TempDir(), args: []string{os.Args[0]},
-			env: []string{deviceEnv + "=" + string(bytes.TrimSpace(text)), "GOMAXPROCS=" + strconv.Itoa(max(1, runtime.NumCPU()/2))},
+			env: []string{deviceEnv + "=" + string(text)},
 		})
 		eventually(tb, "the device "+link, 10*time.Second, func() bool {
 			_, err := tryRun("ip", "-n", n.Namespace, "link", "show", link)

@@ -165,13 +165,14 @@ func pinging(tb testing.TB, from, to endpoint, d time.Duration) (wait func() pin
 	var out bytes.Buffer
 	cmd := exec.CommandContext(tb.Context(), "ip", "netns", "exec", from.namespace, "ping", "-D", "-i", fmt.Sprint(pingInterval.Seconds()), "-c", strconv.Itoa(count), "-W", "1", to.address)
 	cmd.Stdout, cmd.Stderr = &out, &out
+	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	return func() pings {
 		tb.Helper()
 		err := cmd.Wait() // its exit code says that a ping was lost, which is what is counted
-		p, ok := parsePings(out.String())
+		p, ok := parsePings(start, out.String())
 		if !ok {
 			tb.Fatalf("ping: %v: %s", err, out.String())
 		}
@@ -179,18 +180,15 @@ func pinging(tb testing.TB, from, to endpoint, d time.Duration) (wait func() pin
 	}
 }
 
-// parsePings reads what ping(8) prints with -D.
-func parsePings(text string) (p pings, ok bool) {
-	var last time.Duration
+// parsePings reads what a ping(8) that was started at a time printed with -D.
+func parsePings(start time.Time, text string) (p pings, ok bool) {
+	last := time.Duration(start.UnixNano())
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		line := lines.Text()
 		var at float64
 		if n, _ := fmt.Sscanf(line, "[%f]", &at); n == 1 && strings.Contains(line, "bytes from") {
 			now := time.Duration(at * float64(time.Second))
-			if last > 0 {
-				p.gap = max(p.gap, now-last)
-			}
-			last = now
+			p.gap, last = max(p.gap, now-last), now
 		}
 		if n, _ := fmt.Sscanf(line, "%d packets transmitted, %d received", &p.sent, &p.answered); n == 2 {
 			ok = true

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	batch        = 32   // packets of one read or write
+	batch        = 64   // packets of one read or write: as many as the kernel sends as one (UDP_MAX_SEGMENTS, udp(7))
 	relayQueue   = 512  // packets on their way from one peer to another
 	largestFrame = 9216 // of a tap, header included
 )
