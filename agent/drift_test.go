@@ -1,12 +1,19 @@
 package agent_test
 
 import (
+	"context"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weftfabric/weft/agent"
+	"github.com/weftfabric/weft/agent/ovs"
 	"github.com/weftfabric/weft/fabric"
 	"github.com/weftfabric/weft/wire/openflow"
 )
@@ -134,4 +141,60 @@ func TestSettingsDrift(t *testing.T) {
 		r.eventually(tt.name+" told", says(tt.says))
 		r.eventually(tt.name+": flows as before", func() bool { return flowsOnly(r.server.OFCtl(t, "dump-flows", "br-int")) == good })
 	}
+}
+
+// TestChangeDuringDump: what somebody changes while the switch's flows are being read is undone as well, and not only with the
+// comparison that comes in any case.
+func TestChangeDuringDump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.Resync = 24 * time.Hour
+		var during atomic.Pointer[func()]
+		r.cfg.Dial = func(ctx context.Context) (agent.Flows, error) {
+			f, err := r.sw.Connect(ctx)
+			return slowDump{f, &during}, err
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		r.agent = agent.New(r.cfg)
+		done := make(chan error, 1)
+		go func() { done <- r.agent.Run(ctx) }()
+		r.ready()
+		want := r.sw.Flows()
+		plant := func(priority uint16) {
+			f := want[0]
+			f.Priority = priority
+			r.sw.Plant(f)
+		}
+		late := func() {
+			plant(60001)
+			synctest.Wait() // until the agent has heard of it
+		}
+		during.Store(&late)
+		plant(60000)
+		time.Sleep(time.Minute) // the bubble's time
+		if during.Load() != nil {
+			t.Error("a change of the flows didn't lead to a comparison")
+		}
+		if got := r.sw.Flows(); !cmp.Equal(got, want) {
+			t.Errorf("the switch holds %d flows, want %d: what was changed during the dump stayed", len(got), len(want))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// slowDump calls a function once, when the flows have been read and not told yet.
+type slowDump struct {
+	*ovs.FakeFlows
+	during *atomic.Pointer[func()]
+}
+
+func (f slowDump) Dump(ctx context.Context) ([]ovs.Flow, error) {
+	flows, err := f.FakeFlows.Dump(ctx)
+	if during := f.during.Swap(nil); during != nil {
+		(*during)()
+	}
+	return flows, err
 }

@@ -110,6 +110,7 @@ func (a *Agent) convergeFlows(s *state, now time.Time) {
 		a.applyFlows(s, ops)
 	case !f.synced && now.Before(f.retryAt): // the loop comes back then
 	case !f.synced || f.dumpDue:
+		f.dumpDue = false // what changes while the switch answers makes it due again
 		a.sendFlowJob(s, flowJob{kind: dumpJob})
 	case f.dirty:
 		f.dirty = false
@@ -229,7 +230,7 @@ func withoutMeters(f openflow.Flow, missing []uint32) openflow.Flow {
 // flowsFound takes over what a dump said.
 func (s *state) flowsFound(told dumped) {
 	f := &s.flows
-	f.found, f.dumpDue, f.unreadable, f.alien, f.foreign = make([]openflow.Flow, 0, len(told.flows)), false, nil, nil, nil
+	f.found, f.unreadable, f.alien, f.foreign = make([]openflow.Flow, 0, len(told.flows)), nil, nil, nil
 	counts := make([]pipeline.FlowCount, 0, len(told.flows))
 	for _, fl := range told.flows {
 		if fl.Unreadable != "" && !dataplane.Ours(fl.Cookie) {
