@@ -29,6 +29,11 @@ func tunnels() scrape.Table[agent.Measurements] {
 				put(float64(p.MTU))
 			}
 		}),
+		ofPath("weft_tunnel_narrow", "Whether the tunnel is known to carry less than its plan says, because the underlay does; absent while its size isn't known.", scrape.Gauge, func(p paths.Path, put func(float64)) {
+			if p.MTU > 0 || p.Narrow {
+				put(scrape.Bool(p.Narrow))
+			}
+		}),
 		ofTunnel("weft_tunnel_sent_bytes_total", "Bytes sent to the other node, as WireGuard counts them.", scrape.Counter, func(t agent.MeasuredTunnel, put func(float64)) { put(float64(t.Sent)) }),
 		ofTunnel("weft_tunnel_received_bytes_total", "Bytes received from the other node, as WireGuard counts them.", scrape.Counter, func(t agent.MeasuredTunnel, put func(float64)) { put(float64(t.Received)) }),
 		ofTunnel("weft_tunnel_last_handshake_timestamp_seconds", "When the tunnel's keys were last agreed; absent before the first time. A tunnel whose last handshake is older than 180 s carries nothing.", scrape.Gauge, func(t agent.MeasuredTunnel, put func(float64)) {
