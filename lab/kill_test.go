@@ -204,6 +204,13 @@ func (k *killer) recovers(t *testing.T, n Node, parts ...Part) {
 		}
 	}
 	k.more(t, s)
+	k.finish(t, s)
+	wantClean(t, k.lab)
+}
+
+// finish ends the traffic, and wants that no established connection broke.
+func (k *killer) finish(t *testing.T, s *Steady) {
+	t.Helper()
 	results, err := s.Stop(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +225,6 @@ func (k *killer) recovers(t *testing.T, n Node, parts ...Part) {
 			t.Errorf("the established connection from %s to %s broke: %s", res.Path.From.Ref(), res.Path.Address, res.Stream.Why)
 		}
 	}
-	wantClean(t, k.lab)
 }
 
 // firstAnswers waits until a ping that was answered after since came back on every path, and returns how long it took.

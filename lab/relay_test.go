@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -17,14 +16,7 @@ func TestRelayTakesOver(t *testing.T) {
 	r, topo := testLabWith(t, func(o *Options) { o.KernelCard = true }, "testdata/mesh")
 	wantPredicted(t, r, topo.Intent)
 	a, b := r.Nodes[1], r.Nodes[2]
-	all, err := r.Paths(topo.Intent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &killer{t: t, lab: r, paths: slices.DeleteFunc(all, func(p Path) bool { return p.From.Node != string(b.Name) || p.To.Node != string(a.Name) || !p.Ping })}
-	if len(k.paths) == 0 {
-		t.Fatal("there is no traffic between the two nodes")
-	}
+	k := &killer{t: t, lab: r, paths: r.pathsBetween(t, topo, b, a)}
 	k.under(t, func() {})
 	wantSteps(t, r, a, b, 1)
 
@@ -51,16 +43,7 @@ func TestRelayTakesOver(t *testing.T) {
 	}
 	wantSteps(t, r, a, b, 1)
 	k.more(t, s)
-	results, err := s.Stop(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, res := range results {
-		if res.Stream.Breaks > 0 {
-			t.Errorf("the established connection to %s broke: %s", res.Path.Address, res.Stream.Why)
-		}
-		t.Logf("%s to %s: longest time without an answer %v", res.Path.From.Ref(), res.Path.Address, res.Gap().Round(time.Millisecond))
-	}
+	k.finish(t, s)
 }
 
 // separate makes, or takes back, that two nodes don't reach each other's underlay addresses.

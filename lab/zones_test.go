@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,20 +103,7 @@ func (r *Record) gatewayDies(t *testing.T, paths []Path, a, b Node) {
 		t.Fatal(err)
 	}
 	k.more(t, s)
-	results, err := s.Stop(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	if err := PrintSteady(&out, results); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("\n" + out.String())
-	for _, res := range results {
-		if res.Stream.Breaks > 0 {
-			t.Errorf("the established connection to %s broke: %s", res.Path.Address, res.Stream.Why)
-		}
-	}
+	k.finish(t, s)
 }
 
 // pathsBetween returns the paths with pings from one node's workloads to another's.
