@@ -31,6 +31,8 @@ type Agent struct {
 	rotation sync.Mutex
 	// announcing says that the node's next key is to be told.
 	announcing atomic.Bool
+	// bufferTold is done once the switch's buffers have been looked at.
+	bufferTold sync.Once
 	ways       chan struct{} // the way to others isn't as it has to be
 	refused    atomic.Uint64 // questions of the switch that weren't answered
 
@@ -231,6 +233,9 @@ func (a *Agent) ensureBridge(ctx context.Context, found ovs.Bridge) error {
 		default:
 			datapath = ovs.Netdev
 		}
+	}
+	if datapath == ovs.Netdev {
+		a.tellBuffer()
 	}
 	spec := bridgeSpec()
 	spec.Datapath = datapath

@@ -40,6 +40,8 @@ type Config struct {
 	Tracker Tracker
 	// KernelDatapath reports whether the kernel can forward the bridge's packets.
 	KernelDatapath func() (bool, error)
+	// PacketBuffer returns the size of a new packet socket's buffer, in bytes; nil where nobody can tell.
+	PacketBuffer func() (int, error)
 	// Touch makes the neighbour of a tunnel peer known; nil leaves that to the first packet. See the function Touch.
 	Touch func(ctx context.Context, from, to netip.Addr) error
 	// Overlay and Paths serve encrypted tunnels; nil where the node can't have any.

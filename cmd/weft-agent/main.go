@@ -185,7 +185,7 @@ func run(ctx context.Context, s settings) error {
 		PlanFile: filepath.Join(s.stateDir, "plan"), HitsFile: filepath.Join(s.stateDir, "hits"), FlowLog: filepath.Join(s.stateDir, "flows.log"), Tracker: dialer, Database: db, Links: host.New(""), Controller: controller,
 		Dial:   func(ctx context.Context) (agent.Flows, error) { return dialer.Connect(ctx) },
 		Switch: dialer, Settings: db.Settings, Resync: s.resync, Expires: controller.Expires,
-		KernelDatapath: host.KernelDatapath, Touch: agent.Touch, Logger: s.log,
+		KernelDatapath: host.KernelDatapath, PacketBuffer: host.PacketBuffer, Touch: agent.Touch, Logger: s.log,
 		Clients: remote, ClientEndpoint: s.clientEndpoint, Overlay: way.manager, Paths: way.prober, WireGuardPort: s.wireguardPort, BehindNAT: s.behindNAT, UnderlayMTU: host.New("").LinkMTU, KeyLifetime: s.keyLifetime,
 	})
 	s.log.Info("starting", "node", member.Node, "version", version.Version, "controller", s.controllers, "vtep", s.vtep)
