@@ -242,7 +242,7 @@ func (r *Record) wireguardOf(t *testing.T, n Node) *wgtypes.Device {
 func testRelayed(t *testing.T, r *Record) {
 	from, to := r.Nodes[1], r.Nodes[2]
 	c := startCapture(t, from.Namespace, "eth0")
-	if out, err := command(t.Context(), within(from.Namespace, "ping", "-q", "-c", "3", "-i", "0.2", "-W", "2", vtepOf(t, to).String())...); err != nil {
+	if out, err := command(t.Context(), within(from.Namespace, "ping", "-q", "-c", "3", "-i", "0.2", "-W", "2", r.vtepOf(t, to).String())...); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	c.stop()
@@ -252,13 +252,9 @@ func testRelayed(t *testing.T, r *Record) {
 }
 
 // vtepOf returns a node's tunnel address, which a link for it has.
-func vtepOf(t *testing.T, n Node) netip.Addr {
+func (r *Record) vtepOf(t *testing.T, n Node) netip.Addr {
 	t.Helper()
-	link := []string{"dev", overlay.DefaultBridge}
-	if n.Kernel {
-		link = []string{"type", "wireguard"}
-	}
-	out, err := command(t.Context(), append([]string{"ip", "-n", n.Namespace, "-4", "-o", "addr", "show"}, link...)...)
+	out, err := command(t.Context(), "ip", "-n", n.Namespace, "-4", "-o", "addr", "show", "dev", r.tunnelLink(n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,8 +301,8 @@ func testForgedPlain(t *testing.T, r *Record) {
 	const mark = 5999 // the source port by which the victim's capture knows the forged packet
 	c := startCapture(t, filepath.Base(victim.Namespace), "eth0")
 	inner := forge.Packet{SrcMAC: friend.MAC, DstMAC: victim.MAC, Src: friend.Addresses[0].Addr(), Dst: victim.Addresses[0].Addr(), SrcPort: mark, DstPort: 80}
-	for _, to := range []netip.Addr{n.VTEP, vtepOf(t, n)} {
-		for _, from := range []netip.Addr{peer.VTEP, vtepOf(t, peer)} {
+	for _, to := range []netip.Addr{n.VTEP, r.vtepOf(t, n)} {
+		for _, from := range []netip.Addr{peer.VTEP, r.vtepOf(t, peer)} {
 			// A stranger knows the underlay's MAC addresses, and has seen those of other nodes.
 			targets := []fabric.MAC{target, forge.Broadcast, wireguard.GatewayMAC()}
 			if !peer.Kernel {

@@ -17,7 +17,7 @@ import (
 // testMovedNode gives the last node another underlay address. The others find it there, and nothing else changes for them.
 func testMovedNode(t *testing.T, r *Record, topo Topology) {
 	n := &r.Nodes[len(r.Nodes)-1]
-	vtep := vtepOf(t, *n)
+	vtep := r.vtepOf(t, *n)
 	was, is := n.VTEP, hostAddr(underlayNet6, 99)
 	r.untouchedPair(t, topo, func() {
 		if err := runIP(t.Context(),
@@ -36,7 +36,7 @@ func testMovedNode(t *testing.T, r *Record, topo Topology) {
 			t.Fatal(err)
 		}
 	})
-	if now := vtepOf(t, *n); now != vtep {
+	if now := r.vtepOf(t, *n); now != vtep {
 		t.Errorf("the tunnel address was %s, and is %s", vtep, now)
 	}
 	if at := r.endpointOf(t, r.Nodes[0], *n); at.Addr() != is {
@@ -55,7 +55,7 @@ func testReturn(t *testing.T, r *Record, topo Topology) {
 	n := r.Nodes[len(r.Nodes)-1]
 	i := slices.IndexFunc(r.Workloads, func(a Attached) bool { return a.Node == string(n.Name) })
 	leaving := r.Workloads[i]
-	vtep := vtepOf(t, n)
+	vtep := r.vtepOf(t, n)
 	r.untouchedPair(t, topo, func() {
 		if _, err := client.Intent.DrainNode(t.Context(), connect.NewRequest(&weftv1.DrainNodeRequest{Name: string(n.Name)})); err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func testReturn(t *testing.T, r *Record, topo Topology) {
 	if err := r.warmTunnels(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if now := vtepOf(t, n); now != vtep {
+	if now := r.vtepOf(t, n); now != vtep {
 		t.Errorf("the tunnel address was %s, and is %s", vtep, now)
 	}
 	wantPredicted(t, r, topo.Intent)
@@ -124,7 +124,7 @@ func (r *Record) untouchedPair(t *testing.T, topo Topology, do func()) {
 	a, b := r.Nodes[0], r.Nodes[1]
 	k := &killer{t: t, lab: r, paths: r.pathsBetween(t, topo, b, a)}
 	session := func() time.Time {
-		vtep := vtepOf(t, b).String()
+		vtep := r.vtepOf(t, b).String()
 		for _, p := range r.wireguardOf(t, a).Peers {
 			if slices.ContainsFunc(p.AllowedIPs, func(n net.IPNet) bool { return n.IP.String() == vtep }) {
 				return p.LastHandshakeTime

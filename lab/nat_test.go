@@ -132,7 +132,7 @@ func (r *Record) wantKeepalive(t *testing.T, n Node, want time.Duration) {
 // endpointOf returns where a node sends what goes through the tunnel to another.
 func (r *Record) endpointOf(t *testing.T, n, to Node) netip.AddrPort {
 	t.Helper()
-	vtep := vtepOf(t, to)
+	vtep := r.vtepOf(t, to)
 	for _, p := range r.wireguardOf(t, n).Peers {
 		if p.Endpoint != nil && slices.ContainsFunc(p.AllowedIPs, func(a net.IPNet) bool { return a.IP.String() == vtep.String() }) {
 			at := p.Endpoint.AddrPort()

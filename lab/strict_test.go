@@ -101,7 +101,7 @@ func TestStrictIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		outer := forge.Packet{
-			DstMAC: wireguard.GatewayMAC(), Src: vtepOf(t, m), Dst: vtepOf(t, n),
+			DstMAC: wireguard.GatewayMAC(), Src: r.vtepOf(t, m), Dst: r.vtepOf(t, n),
 			SrcPort: 50000, DstPort: 4789, Payload: forge.VXLAN(row.identity, row.inner.Frame()),
 		}
 		skip := etherHeader // the kernel's device takes IP packets
