@@ -75,7 +75,7 @@ type frames struct {
 
 var _ tun.Device = (*frames)(nil)
 
-// newFrames takes over the tap, which must be non-blocking.
+// newFrames takes over the tap, which must be one for Go's poller: non-blocking when it became an os.File.
 func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 	if !link.VTEP.Is4() || !link.VTEPs.Contains(link.VTEP) {
 		return nil, fmt.Errorf("tunnel address %s isn't one of %s", link.VTEP, link.VTEPs)
@@ -101,8 +101,8 @@ func newFrames(name string, tap *os.File, link Link) (*frames, error) {
 	return d, nil
 }
 
-// Read waits for packets to encrypt, in Go's poller: a thread of its own that waits in the kernel would cost several changes
-// of threads for each packet that comes alone.
+// Read waits for packets to encrypt. It waits in Go's poller, as its moderation does, so that the agent's other goroutines have
+// the processor meanwhile.
 func (d *frames) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 	d.reading.RLock()
 	defer d.reading.RUnlock()
